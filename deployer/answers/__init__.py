@@ -1,0 +1,1 @@
+"""Finds OS families; renders and checks answer files."""

@@ -1,0 +1,103 @@
+"""Everything that a template can see: plain values, from this documented list and no other.
+
+| name | holds |
+| --- | --- |
+| `host` | the host as its operator wrote it, defaults filled in |
+| `profile` | the profile, defaults filled in |
+| `vars` | the profile's, then the host's, then the request's variables; the later one wins |
+| `image` | the manifest of the image that is installed, or none |
+| `deployment` | `id`, `short_id` |
+| `urls` | `base`, `answers`, `phone_home`, `progress`, `disks`, `logs`, `image`, `boot_image` |
+| `service` | `ssh_key`: the public key with which we log in to verify |
+| `machine` | `mac` (and `bootif`), `uuid`, `serial` as the machine itself showed them, or none |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from deployer.core.ids import short
+from deployer.core.inventory import HostSpec
+from deployer.core.profiles import ProfileSpec
+from deployer.core.tokens import Purpose
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a machine said of itself when it asked for its boot script."""
+
+    mac: str | None = None
+    uuid: str | None = None
+    serial: str | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was checked when a deployment was accepted, and is rendered from until it ends."""
+
+    host: HostSpec
+    profile: ProfileSpec
+    image: dict[str, Any] | None
+    boot_image: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "host": self.host.model_dump(mode="json", exclude_none=True),
+            "profile": self.profile.model_dump(mode="json", exclude_none=True),
+            "image": self.image,
+            "boot_image": self.boot_image,
+        }
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Snapshot:
+        return cls(
+            HostSpec.model_validate(stored["host"]),
+            ProfileSpec.model_validate(stored["profile"]),
+            stored["image"],
+            stored["boot_image"],
+        )
+
+
+def urls(base: str, tokens: dict[Purpose, str], snapshot: Snapshot) -> dict[str, str]:
+    """The addresses that a machine is told; all of them from MACHINE_URL, none from a request."""
+    own = f"{base}/d/{tokens[Purpose.PHONE_HOME]}"
+    return {
+        "base": base,
+        "answers": f"{base}/d/{tokens[Purpose.ANSWERS]}/answers",
+        "phone_home": f"{own}/phone-home",
+        "progress": f"{own}/progress",
+        "disks": f"{own}/disks",
+        "logs": f"{base}/d/{tokens[Purpose.LOGS]}/logs",
+        "image": f"{base}/images/{snapshot.image['name']}" if snapshot.image else "",
+        "boot_image": f"{base}/images/{snapshot.boot_image['name']}",
+    }
+
+
+def build(
+    snapshot: Snapshot,
+    *,
+    deployment_id: str,
+    addresses: dict[str, str],
+    ssh_key: str,
+    extra_vars: dict[str, Any],
+    machine: Machine,
+) -> dict[str, Any]:
+    """The context of every template of one deployment."""
+    host, profile = snapshot.host, snapshot.profile
+    bootif = "01-" + machine.mac.replace(":", "-") if machine.mac else None
+    return {
+        "host": host.model_dump(mode="json"),
+        "profile": profile.model_dump(mode="json"),
+        "vars": {**profile.vars, **host.vars, **extra_vars},
+        "image": snapshot.image,
+        "deployment": {"id": deployment_id, "short_id": short(deployment_id)},
+        "urls": addresses,
+        "service": {"ssh_key": ssh_key},
+        "machine": {
+            "mac": machine.mac,
+            "bootif": bootif,
+            "uuid": machine.uuid,
+            "serial": machine.serial,
+        },
+    }

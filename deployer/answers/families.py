@@ -1,0 +1,66 @@
+"""Finds OS families: the operator's own folder first, then the one that ships with the code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from deployer.core.families import Family
+from deployer.core.yamlfiles import load_one
+from deployer.errors import ConfigurationError, Invalid
+
+SHARED = "_shared"
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class FoundFamily:
+    """A family, and the folders in which its templates are looked up, in that order."""
+
+    family: Family
+    folders: tuple[Path, ...]
+
+
+class Catalogue:
+    """All families, by name; read once at the start, so a broken file stops the start."""
+
+    def __init__(self, roots: list[Path]) -> None:
+        self._found: dict[str, FoundFamily] = {}
+        for root in roots:
+            for file in sorted(root.glob("*/family.yaml")):
+                name = file.parent.name
+                if name not in self._found:
+                    family = load_model(Family, file, name=name)
+                    self._found[name] = FoundFamily(family, _template_folders(roots, name))
+
+    def names(self) -> list[str]:
+        return sorted(self._found)
+
+    def get(self, name: str) -> FoundFamily | None:
+        return self._found.get(name)
+
+
+def _template_folders(roots: list[Path], name: str) -> tuple[Path, ...]:
+    own = [root / name for root in roots]
+    shared = [root / SHARED for root in roots]
+    return tuple(folder for folder in own + shared if folder.is_dir())
+
+
+def load_model(model: type[Model], file: Path, **extra: Any) -> Model:
+    """A YAML file as `model`; ConfigurationError names file, field, value and remedy."""
+    try:
+        content = load_one(file.read_text(encoding="utf-8"), str(file))
+        return model.model_validate({**content, **extra})
+    except Invalid as error:
+        raise ConfigurationError(error.message, remedy=error.remedy) from None
+    except (ValidationError, TypeError, UnicodeDecodeError) as error:
+        if not isinstance(error, ValidationError):
+            raise ConfigurationError(f"{file}: must be a mapping in UTF-8") from None
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(
+            f"{file}: {field}: {first['msg']}", field=field, value=first["input"]
+        ) from None

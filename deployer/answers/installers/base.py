@@ -1,0 +1,28 @@
+"""What an installer technology must know: how to check the files that it will be given."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any, Protocol
+
+from deployer.core.families import Answer
+from deployer.errors import Finding
+
+
+class Installer(Protocol):
+    """Checks an answer file in the installer's own grammar, before any machine is touched."""
+
+    name: str
+
+    def check(self, answer: Answer, text: str, context: dict[str, Any]) -> list[Finding]: ...
+
+
+def check_shell(script: str, shell: str, file: str, field: str) -> list[Finding]:
+    """Parse `script` with `bash -n` or `sh -n`; nothing is run."""
+    done = subprocess.run(
+        [shell, "-n"], input=script, capture_output=True, text=True, timeout=10, check=False
+    )
+    if done.returncode == 0:
+        return []
+    problem = done.stderr.strip().splitlines()[0].split(": ", 1)[-1]
+    return [Finding(f"{field}: {problem}", "correct the shell script", file=file, field=field)]

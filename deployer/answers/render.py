@@ -1,0 +1,94 @@
+"""Renders templates: strictly, in a sandbox, from plain data only.
+
+A missing value is an error with file, line and name, never an empty string.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import traceback
+from typing import Any
+from xml.sax.saxutils import escape
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from deployer.answers.families import FoundFamily
+from deployer.errors import Finding, Invalid
+
+# The largest answer file that any installer here is known to accept in good time.
+OUTPUT_LIMIT = 1024 * 1024
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _as_xml(value: Any) -> str:
+    return escape(str(value), {'"': "&quot;", "'": "&apos;"})
+
+
+def _as_shell(value: Any) -> str:
+    return shlex.quote(str(value))
+
+
+def environment(found: FoundFamily) -> jinja2.Environment:
+    """Templates of one family; `json`, `xml` and `sh` quote a value for their format."""
+    loader = jinja2.FileSystemLoader([str(folder) for folder in found.folders])
+    env = ImmutableSandboxedEnvironment(
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    env.filters |= {"json": _as_json, "xml": _as_xml, "sh": _as_shell}
+    return env
+
+
+def render_file(env: jinja2.Environment, name: str, context: dict[str, Any]) -> str:
+    """The template as text; Invalid carries one finding with file and line."""
+    return _render(lambda: env.get_template(name).render(context), name)
+
+
+def render_string(
+    env: jinja2.Environment, source: str, context: dict[str, Any], file: str, field: str
+) -> str:
+    """A one-line template out of a family.yaml."""
+    try:
+        return _render(lambda: env.from_string(source).render(context), file)
+    except Invalid as error:
+        found = error.findings[0]
+        finding = Finding(f"{field}: {found.message}", found.remedy, file=file, field=field)
+        raise Invalid(finding.message, findings=[finding], remedy=found.remedy) from None
+
+
+def _render(render: Any, name: str) -> str:
+    try:
+        text: str = render()
+    except jinja2.TemplateSyntaxError as error:
+        raise _failed(error.message or "", error.name or name, error.lineno) from None
+    except jinja2.TemplateNotFound as error:
+        raise _failed(f"there is no template {error.name}", name, None) from None
+    except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError, LookupError) as error:
+        file, line = _template_position(error, name)
+        raise _failed(str(error), file, line) from None
+    if len(text) > OUTPUT_LIMIT:
+        raise _failed(f"the result is larger than {OUTPUT_LIMIT} characters", name, None)
+    return text
+
+
+def _template_position(error: Exception, name: str) -> tuple[str, int | None]:
+    """Jinja2 puts template lines into the traceback; the last one is where it went wrong."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename.endswith(".j2"):
+            return frame.filename.rsplit("/", 1)[-1], frame.lineno
+    return name, None
+
+
+def _failed(message: str, file: str, line: int | None) -> Invalid:
+    remedy = "set the value in vars of profile, host or request, or correct the template"
+    where = f"{file}, line {line}" if line else file
+    finding = Finding(message, remedy, file=file, line=line)
+    return Invalid(f"{where}: {message}", findings=[finding], remedy=remedy)

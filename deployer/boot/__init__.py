@@ -1,0 +1,1 @@
+"""What a machine boots: one decision, printed for each loader."""

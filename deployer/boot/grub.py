@@ -1,0 +1,79 @@
+"""The boot decision as a grub.cfg, for sites whose chain is shim and GRUB (Secure Boot).
+
+https://www.gnu.org/software/grub/manual/grub/grub.html#Shell_002dlike-scripting
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from deployer.core.bootspec import BootDecision, InstallerBoot, KernelArgument, LocalBoot
+
+# Where loaders of installed systems are found, the removable path first: every installer here
+# writes it, and it needs no entry in the firmware.
+LOADER_PATHS = (
+    "/EFI/BOOT/BOOTX64.EFI",
+    "/EFI/BOOT/BOOTAA64.EFI",
+    "/EFI/debian/shimx64.efi",
+    "/EFI/debian/grubx64.efi",
+    "/EFI/Microsoft/Boot/bootmgfw.efi",
+)
+
+
+def quoted(text: str) -> str:
+    """One word for GRUB's shell, whatever `text` holds."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def arguments(args: Sequence[KernelArgument]) -> str:
+    """Arguments as GRUB takes them: each one quoted, so that `;`, `&` and `{` are plain."""
+    return " ".join(quoted(str(argument)) for argument in args)
+
+
+def path(url: str) -> str:
+    """A URL as GRUB names files: (http,host:port)/path."""
+    parts = urlsplit(url)
+    return f"({parts.scheme},{parts.netloc}){parts.path}"
+
+
+def script(decision: BootDecision) -> str:
+    """What this machine boots."""
+    return _installer(decision) if isinstance(decision, InstallerBoot) else _local(decision)
+
+
+def _installer(boot: InstallerBoot) -> str:
+    me = f"Deployer {boot.short_id}:"
+    initrds = " ".join(quoted(path(url)) for url in boot.initrd_urls)
+    return "\n".join(
+        [
+            f"echo {quoted(f'{me} {boot.title}')}",
+            "for try in 1 2 3 4 5; do",
+            f"  if linux {quoted(path(boot.kernel_url))} {arguments(boot.arguments)}; then",
+            f"    if initrd {initrds}; then boot; fi",
+            "  fi",
+            f"  echo {quoted(f'{me} could not load, waiting before the next try')}",
+            "  sleep 5",
+            "done",
+            f"echo {quoted(f'{me} giving up, booting the local disk')}",
+            "exit",
+            "",
+        ]
+    )
+
+
+def _local(boot: LocalBoot) -> str:
+    """BIOS goes on to the next device after `exit`; UEFI is shown the disk's own loader."""
+    if boot.method in ("exit", "exit1"):
+        return "exit\n"
+    return "\n".join(
+        [
+            'if [ "$grub_platform" = efi ]; then',
+            f"  for file in {' '.join(LOADER_PATHS)}; do",
+            "    if search --no-floppy --set=root --file $file; then chainloader $file; boot; fi",
+            "  done",
+            "fi",
+            "exit",
+            "",
+        ]
+    )

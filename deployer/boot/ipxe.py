@@ -1,0 +1,114 @@
+"""The boot decision as an iPXE script, for iPXE of 2019 (Debian 12's) and later.
+
+iPXE has no quoting: what could end a word or begin a command is refused when a value is made
+(`core.bootspec`), so printing here is plain. https://ipxe.org/scripting
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deployer.core.bootspec import BootDecision, InstallerBoot, KernelArgument, LocalBoot
+
+_TRIES = 5
+
+
+def arguments(args: Sequence[KernelArgument]) -> str:
+    """Arguments as iPXE takes them: words separated by one blank."""
+    return " ".join(str(argument) for argument in args)
+
+
+def entry(base: str) -> str:
+    """The same script for everybody: it collects what the machine knows and asks again."""
+    facts = "&".join(
+        f"{name}=${{{setting}}}"
+        for name, setting in {
+            "mac": "netX/mac:hexhyp",
+            "uuid": "uuid",
+            "serial": "serial:uristring",
+            "asset": "asset:uristring",
+            "manufacturer": "manufacturer:uristring",
+            "product": "product:uristring",
+            "arch": "buildarch",
+            "platform": "platform",
+        }.items()
+    )
+    return "\n".join(
+        [
+            "#!ipxe",
+            "# Asks the server what this machine should boot. docs/concepts.md explains.",
+            "set deployer_tries:int32 0",
+            ":ask",
+            f"echo Deployer: asking {base} what ${{netX/mac}} should boot",
+            f"chain --replace --autofree {base}/boot/ipxe?{facts} ||",
+            "inc deployer_tries",
+            "echo Deployer: no answer (${errno}), try ${deployer_tries} of " + str(_TRIES),
+            f"iseq ${{deployer_tries}} {_TRIES} && goto local ||",
+            "sleep 3",
+            "goto ask",
+            ":local",
+            "echo Deployer: giving up, booting the local disk",
+            # Not `exit 1`: BIOS and most UEFI go on to the next device after a plain exit.
+            "exit",
+            "",
+        ]
+    )
+
+
+def script(decision: BootDecision) -> str:
+    """What this machine boots."""
+    if isinstance(decision, InstallerBoot):
+        return _installer(decision)
+    return "\n".join(["#!ipxe", "# Nothing to do here: the local disk.", *_local(decision), ""])
+
+
+def _installer(boot: InstallerBoot) -> str:
+    """Load, and try again when that fails: a download lost once must not lose the deployment."""
+    me = f"Deployer {boot.short_id}:"
+    initrds = [f"initrd{i}.img" for i in range(len(boot.initrd_urls))]
+    # UEFI finds its initrds by these names; BIOS does not care.
+    named = tuple(KernelArgument("initrd", name) for name in initrds)
+    return "\n".join(
+        [
+            "#!ipxe",
+            f"echo {me} {boot.title}",
+            "set deployer_tries:int32 0",
+            ":load",
+            "imgfree",
+            f"echo {me} loading {boot.kernel_url}",
+            f"kernel --name kernel {boot.kernel_url} {arguments(named + boot.arguments)}"
+            " || goto failed",
+            *(
+                f"initrd --name {name} {url} || goto failed"
+                for name, url in zip(initrds, boot.initrd_urls, strict=True)
+            ),
+            f"echo {me} starting",
+            "boot || goto failed",
+            ":failed",
+            "inc deployer_tries",
+            f"echo {me} failed: ${{errno}}, try ${{deployer_tries}} of {_TRIES}",
+            f"iseq ${{deployer_tries}} {_TRIES} && goto local ||",
+            "sleep 5",
+            "goto load",
+            ":local",
+            f"echo {me} giving up, booting the local disk",
+            "imgfree",
+            "exit 1",
+            "",
+        ]
+    )
+
+
+def _local(boot: LocalBoot) -> list[str]:
+    """`auto`: plain exit on BIOS, a small loader that finds the disk's own on UEFI.
+
+    Plain exit drops some UEFI firmware into its set-up menu (OVMF 2022.11 after snponly.efi).
+    """
+    chain = [f"chain --autofree {boot.loader_url} ||"] if boot.loader_url else []
+    return {
+        "auto": ["iseq ${platform} efi && goto uefi ||", "exit", ":uefi", *chain, "exit 1"],
+        "exit": ["exit"],
+        "exit1": ["exit 1"],
+        "sanboot": ["sanboot --no-describe --drive 0x80 ||", "exit 1"],
+        "chain": [*chain, "exit 1"],
+    }[boot.method]

@@ -1,0 +1,1 @@
+"""Values and rules: no database, no network, no clock, no files."""

@@ -1,0 +1,67 @@
+"""What a machine can be told to boot, as values; loaders only print them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from deployer.core.text import is_plain_line
+
+_ARGUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,99}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class KernelArgument:
+    """One word of a kernel command line: `quiet`, or `console=ttyS0,115200`.
+
+    ValueError when no loader could carry it unchanged. iPXE has no quoting: it splits at blanks,
+    expands `${`, and takes the words `||`, `&&` and `#` for its own.
+    """
+
+    name: str
+    value: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _ARGUMENT_NAME.fullmatch(self.name) and self.name != "---":
+            raise ValueError(f"kernel argument name {self.name!r} holds characters that none has")
+        value = self.value or ""
+        if not is_plain_line(value) or not value.isascii():
+            raise ValueError(f"kernel argument {self.name} has a control or non-ASCII character")
+        if re.search(r"[\s\"'`\\]|\$\{|\$\(", value):
+            raise ValueError(
+                f"kernel argument {self.name} has a blank, quote, backslash, backtick or '${{'"
+                " in its value; boot loaders cannot carry these"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> KernelArgument:
+        name, equals, value = text.partition("=")
+        return cls(name, value if equals else None)
+
+    def __str__(self) -> str:
+        return self.name if self.value is None else f"{self.name}={self.value}"
+
+
+@dataclass(frozen=True)
+class LocalBoot:
+    """Boot the own disk: the answer to everybody but a live deployment. `reason` is for us."""
+
+    method: Literal["auto", "exit", "exit1", "sanboot", "chain"]
+    firmware: Literal["bios", "uefi"]
+    reason: str
+    loader_url: str | None = None
+
+
+@dataclass(frozen=True)
+class InstallerBoot:
+    """Boot this kernel and these initrds with these arguments."""
+
+    title: str
+    short_id: str
+    kernel_url: str
+    initrd_urls: tuple[str, ...]
+    arguments: tuple[KernelArgument, ...]
+
+
+BootDecision = LocalBoot | InstallerBoot

@@ -1,0 +1,101 @@
+"""Is this the system that the profile describes? Judged from what its own shell printed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from deployer.core.profiles import Verify
+from deployer.core.sizes import show_size
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison; `ok` is whether what was found is what was expected."""
+
+    name: str
+    expected: str
+    found: str
+    ok: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.found or 'nothing'} (expected {self.expected})"
+
+
+# Each prints one thing; none needs more rights than any account has.
+COMMANDS = {
+    "os_release": "cat /etc/os-release",
+    "hostname": "cat /proc/sys/kernel/hostname",
+    "disks": "lsblk --json --bytes --output NAME,TYPE,SIZE,SERIAL,MOUNTPOINTS",
+}
+
+
+def package_command(packages: list[str]) -> str:
+    names = " ".join(shlex.quote(name) for name in packages)
+    query = r"'${binary:Package} ${db:Status-Status}\n'"
+    return f"dpkg-query --show --showformat={query} {names} 2>/dev/null || rpm -q {names}"
+
+
+def judge(
+    outputs: dict[str, str], host_name: str, disk: dict[str, Any] | None, verify: Verify
+) -> list[Check]:
+    """`outputs`: what each command printed; `disk`: the one that was chosen for the install."""
+    checks = [_hostname(outputs["hostname"], host_name)]
+    if verify.release is not None:
+        checks.append(_release(outputs["os_release"], verify.release))
+    if disk is not None:
+        checks.append(_disk(outputs["disks"], disk))
+    return checks + [_package(outputs.get("packages", ""), name) for name in verify.packages]
+
+
+def _hostname(output: str, expected: str) -> Check:
+    found, short = output.strip(), expected.split(".")[0]
+    return Check("hostname", expected, found, found in (expected, short))
+
+
+def _release(output: str, expected: str) -> Check:
+    facts = dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line)
+    found = facts.get("VERSION_ID", "").strip("\"'")
+    # "12" is satisfied by 12.7; "12.7" is not satisfied by 12.
+    ok = found == expected or found.startswith(expected + ".")
+    return Check("release", expected, found, ok)
+
+
+def _disk(output: str, expected: dict[str, Any]) -> Check:
+    wanted = _describe(expected.get("serial"), expected["size"])
+    try:
+        disks = [d for d in json.loads(output)["blockdevices"] if _holds_root(d)]
+    except (ValueError, KeyError, TypeError):
+        return Check("disk", wanted, "no list of disks", False)
+    found = "; ".join(_describe(d.get("serial"), d.get("size", 0)) for d in disks)
+    ok = len(disks) == 1 and disks[0].get("size") == expected["size"]
+    if expected.get("serial"):
+        ok = ok and (disks[0].get("serial") or "") == expected["serial"]
+    return Check("disk", wanted, found, ok)
+
+
+def _describe(serial: str | None, size: int) -> str:
+    return f"{show_size(size)}, serial {serial}" if serial else show_size(size)
+
+
+def _holds_root(device: dict[str, Any]) -> bool:
+    """True when / is on this device or on anything within it."""
+    children = device.get("children") or []
+    return "/" in (device.get("mountpoints") or []) or any(map(_holds_root, children))
+
+
+def _package(output: str, name: str) -> Check:
+    lines = [line.split() for line in output.splitlines()]
+    # dpkg names a package of another architecture `name:arch`; rpm prints name-version.
+    ok = any(
+        (words[0].split(":")[0] == name and words[-1] == "installed")
+        or (len(words) == 1 and words[0].startswith(name + "-"))
+        for words in lines
+        if words
+    )
+    return Check(f"package {name}", "installed", "installed" if ok else "not installed", ok)

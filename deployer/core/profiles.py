@@ -1,0 +1,162 @@
+"""The one description that every installer is fed from."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from deployer.core.bootspec import KernelArgument
+from deployer.core.disks import DiskRule
+from deployer.core.text import Block, HostName, Line, Name
+
+Arch = Literal["x86_64", "arm64", "armhf", "i386"]
+Layout = Literal["plain", "lvm", "raid1", "encrypted"]
+
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.ASCII)
+_CRYPT = re.compile(r"\$(y|gy|2[aby]|6|5)\$[A-Za-z0-9./$=,-]{8,400}", re.ASCII)
+_KEY = re.compile(
+    r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)"
+    r"@openssh\.com) [A-Za-z0-9+/]{20,}={0,3}( [^\r\n]{0,200})?",
+    re.ASCII,
+)
+_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:@-]{0,127}", re.ASCII)
+_LOCALE = re.compile(r"[A-Za-z]{1,8}(_[A-Z]{2})?(\.[A-Za-z0-9-]+)?(@[a-z]+)?", re.ASCII)
+_KEYBOARD = re.compile(r"[a-z]{2,8}(-[a-z0-9]+)*", re.ASCII)
+
+
+def _matching(pattern: re.Pattern[str], rule: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(rule)
+        return text
+
+    return AfterValidator(check)
+
+
+def _timezone(text: str) -> str:
+    if text not in available_timezones():
+        raise ValueError("must be a time zone of the IANA database, such as Europe/Zurich")
+    return text
+
+
+def _http_url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/@\"'\\`<>]+(/[^\s\"'\\`<>]*)?", text, re.ASCII):
+        raise ValueError("must be a URL beginning with http:// or https://, without user or blank")
+    return text
+
+
+def _kernel_argument(text: str) -> str:
+    KernelArgument.parse(text)
+    return text
+
+
+UserName = Annotated[
+    str, _matching(_USER, "must be a user name: a-z, 0-9, '_' and '-', at most 32, no digit first")
+]
+PasswordHash = Annotated[
+    str, _matching(_CRYPT, "must be a crypt(3) hash such as `mkpasswd -m yescrypt` prints")
+]
+SshKey = Annotated[
+    str, _matching(_KEY, "must be one OpenSSH public key: type, base64 and an optional comment")
+]
+Package = Annotated[str, _matching(_PACKAGE, "must be the name of a package")]
+Locale = Annotated[str, _matching(_LOCALE, "must be a locale such as en_US.UTF-8")]
+Keyboard = Annotated[str, _matching(_KEYBOARD, "must be a keyboard layout such as us or de-ch")]
+TimeZone = Annotated[str, AfterValidator(_timezone)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+KernelArg = Annotated[str, AfterValidator(_kernel_argument)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Storage(_Model):
+    """Which disk, and how it is divided."""
+
+    disk: DiskRule = Field(default_factory=DiskRule)
+    layout: Layout = "plain"
+
+
+class User(_Model):
+    """An account on the installed system; without a password hash, its password is locked."""
+
+    name: UserName
+    sudo: bool = False
+    ssh_keys: list[SshKey] = Field(default_factory=list, max_length=64)
+    password_hash: PasswordHash | None = None
+    shell: Line = "/bin/bash"
+
+
+class Root(_Model):
+    """Root is locked unless something is set here."""
+
+    password_hash: PasswordHash | None = None
+    ssh_keys: list[SshKey] = Field(default_factory=list, max_length=64)
+
+
+class Repository(_Model):
+    """A package source beside the mirror; `key` is its armoured public key."""
+
+    name: Name
+    url: HttpUrl
+    suite: Line | None = None
+    components: list[Name] = Field(default_factory=list, max_length=16)
+    key: Block | None = None
+
+
+class Scripts(_Model):
+    """Shell of the operator: before the disk is touched, in the new system, at its first boot."""
+
+    pre: Block | None = None
+    post: Block | None = None
+    first_boot: Block | None = None
+
+
+class Verify(_Model):
+    """What must be true of the installed system; host name and disk are always checked."""
+
+    release: Line | None = None
+    packages: list[Package] = Field(default_factory=list, max_length=500)
+
+
+class ProfileSpec(_Model):
+    """A profile as its operator writes it."""
+
+    name: Name
+    os: Name
+    release: Line
+    arch: Arch = "x86_64"
+    workflow: Name = "install"
+    locale: Locale = "en_US.UTF-8"
+    keyboard: Keyboard = "us"
+    timezone: TimeZone = "Etc/UTC"
+    ntp: list[HostName] = Field(default_factory=list, max_length=8)
+    storage: Storage = Field(default_factory=Storage)
+    users: list[User] = Field(default_factory=list, max_length=64)
+    root: Root = Field(default_factory=Root)
+    packages: list[Package] = Field(default_factory=list, max_length=2000)
+    mirror: HttpUrl | None = None
+    repositories: list[Repository] = Field(default_factory=list, max_length=32)
+    proxy: HttpUrl | None = None
+    kernel_args: list[KernelArg] = Field(default_factory=list, max_length=24)
+    scripts: Scripts = Field(default_factory=Scripts)
+    vars: dict[str, Any] = Field(default_factory=dict)
+    verify: Verify | Literal[False] = Field(default_factory=Verify)
+
+    @model_validator(mode="after")
+    def _each_user_once(self) -> ProfileSpec:
+        names = [user.name for user in self.users]
+        if len(names) != len(set(names)):
+            raise ValueError("users names one account twice; put its keys in one entry")
+        if "root" in names:
+            raise ValueError("users names root; set `root:` instead")
+        return self
+
+    def secrets(self) -> list[str]:
+        """Values that are never shown: in a dry run they are masked, wherever they turn up."""
+        found = [user.password_hash for user in self.users]
+        return [text for text in (*found, self.root.password_hash) if text]

@@ -1,0 +1,49 @@
+"""What a file in workflows/ may say: which effects follow arrival in which state."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from deployer.core.lifecycle import Event, State
+from deployer.core.text import Line, Name
+
+Condition = Literal["verify"]
+
+
+class Step(BaseModel):
+    """Either an effect to `do`, or an event to `say` at once; `when`/`unless` may skip it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    do: Name | None = None
+    say: Event | None = None
+    # Names of booleans that a profile answers; see `services.deployments.conditions`.
+    when: Condition | None = None
+    unless: Condition | None = None
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with")
+
+    @model_validator(mode="after")
+    def _does_one_thing(self) -> Step:
+        if (self.do is None) == (self.say is None):
+            raise ValueError("a step has either `do: <effect>` or `say: <event>`; write one")
+        return self
+
+    def applies(self, conditions: dict[str, bool]) -> bool:
+        wanted = self.when is None or conditions[self.when]
+        unwanted = self.unless is not None and conditions[self.unless]
+        return wanted and not unwanted
+
+
+class Workflow(BaseModel):
+    """A file in workflows/."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    label: Line
+    on: dict[State, list[Step]]
+
+    def steps(self, state: State, conditions: dict[str, bool]) -> list[Step]:
+        return [step for step in self.on.get(state, []) if step.applies(conditions)]

@@ -1,0 +1,1 @@
+"""How we reach what is outside: BMCs and other power switches."""

@@ -1,0 +1,75 @@
+"""Logs and metrics: one line per request and per transition, and what Prometheus reads."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("deployer")
+
+registry = CollectorRegistry()
+metrics = SimpleNamespace(
+    boots=Counter(
+        "deployer_boots_total", "Boot decisions by what was served and why",
+        ["served", "reason"], registry=registry,
+    ),
+    callbacks=Counter(
+        "deployer_callbacks_total", "Calls from machines", ["kind"], registry=registry
+    ),
+    transitions=Counter(
+        "deployer_transitions_total", "Arrivals in a state", ["state"], registry=registry
+    ),
+    deployments=Gauge(
+        "deployer_deployments", "Deployments by state", ["state"], registry=registry
+    ),
+    stage_seconds=Histogram(
+        "deployer_stage_seconds", "Time spent in a state", ["state"], registry=registry,
+        buckets=(1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400),
+    ),
+    requests=Histogram(
+        "deployer_request_seconds", "Time to answer, by side and status",
+        ["side", "status"], registry=registry,
+    ),
+    effects=Counter(
+        "deployer_effects_total", "Effects by name and outcome", ["name", "outcome"],
+        registry=registry,
+    ),
+    background_failures=Counter(
+        "deployer_background_failures_total", "Crashes of background tasks, restarted each time",
+        ["task"], registry=registry,
+    ),
+)  # fmt: skip
+
+_TOKEN_IN_PATH = re.compile(r"/d/[^/]+")
+
+
+def masked_path(path: str) -> str:
+    """A request path as it may be logged: a token in it opens doors, so it is left out."""
+    return _TOKEN_IN_PATH.sub("/d/***", path)
+
+
+def configure_logging(format_: str) -> None:
+    """Lines on stderr; JSON escapes line breaks, so a hostile text cannot forge a line."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer(ensure_ascii=True)
+        if format_ == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")

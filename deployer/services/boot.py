@@ -1,0 +1,153 @@
+"""What does this machine boot? Looks up, lets `boot.decide` judge, and remembers who asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from sqlmodel import Session
+
+from deployer.answers import prepare
+from deployer.answers.context import Machine, Snapshot
+from deployer.boot.decide import BootRequest, Claim, Limits, Verdict, decide
+from deployer.core.bootspec import BootDecision, InstallerBoot, LocalBoot
+from deployer.core.inventory import Firmware, HostSpec, LocalBootMethod
+from deployer.core.lifecycle import State
+from deployer.errors import DeployerError
+from deployer.observe import log, metrics
+from deployer.services import deployments
+from deployer.services.parts import Parts
+from deployer.store import deployments as store
+from deployer.store import hosts, images
+from deployer.store.tables import Deployment
+
+_LIVE_IMAGE = {"x86_64": "live-x86_64", "arm64": "live-arm64"}
+_LOADER_FILE = "local.efi"
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A boot request with what only the loader needs to know."""
+
+    request: BootRequest
+    firmware: Firmware
+    arch: Literal["x86_64", "arm64"]
+
+
+def answer(parts: Parts, asking: Asking) -> BootDecision:
+    """The decision. Whatever goes wrong on our side, the machine boots its own disk."""
+    try:
+        decision, reason = _answer(parts, asking)
+    except DeployerError as error:
+        log.warning("boot_fallback", mac=asking.request.mac, error=error.message)
+        decision, reason = LocalBoot("auto", asking.firmware, "error"), "error"
+    served = "installer" if isinstance(decision, InstallerBoot) else "local"
+    metrics.boots.labels(served, reason).inc()
+    log.info("boot", mac=asking.request.mac, served=served, reason=reason)
+    return decision
+
+
+def _answer(parts: Parts, asking: Asking) -> tuple[BootDecision, str]:
+    # Nearly every request ends here: no installer, nothing to write.
+    with parts.database.reading() as session:
+        host = hosts.by_mac(session, asking.request.mac)
+        live = store.unfinished_of(session, host.id) if host else None
+        spec = HostSpec.model_validate(host.spec) if host else None
+        method = spec.local_boot_method(asking.firmware) if spec else "auto"
+        local = _local(session, parts, asking, method)
+    if host is None or live is None or live.state != State.BOOTING:
+        verdict = decide(
+            asking.request, spec, State(live.state) if live else None, None, None,
+            parts.clock(), _limits(parts),
+        )  # fmt: skip
+        return local(verdict.reason), verdict.reason
+    with parts.database.writing() as session:
+        return _claim(session, parts, asking, host.id, local)
+
+
+def _claim(
+    session: Session, parts: Parts, asking: Asking, host_id: str, local: _Local
+) -> tuple[BootDecision, str]:
+    """Decide again with the row locked: of two that ask at once, one is first."""
+    now = parts.clock()
+    host = hosts.by_id(session, host_id)
+    deployment = store.unfinished_of(session, host_id, lock=True)
+    if host is None or deployment is None:
+        return local("idle"), "idle"
+    spec = HostSpec.model_validate(host.spec)
+    verdict = decide(
+        asking.request, spec, State(deployment.state), _claim_of(deployment),
+        deployment.deadline, now, _limits(parts),
+    )  # fmt: skip
+    if not verdict.install:
+        _write_down_refusal(session, parts, deployment, asking.request, verdict)
+        return local(verdict.reason), verdict.reason
+    installer = _installer(parts, deployment, asking.request)
+    if deployment.boot_count == 0:
+        deployment.boot_address, deployment.boot_mac = asking.request.address, asking.request.mac
+        deployment.boot_first_at = now
+        deployments.note(
+            session, deployment, "boot_script", f"machine {asking.request.address}", now,
+            mac=asking.request.mac, firmware=asking.firmware,
+        )  # fmt: skip
+    deployment.boot_count += 1
+    session.add(deployment)
+    return installer, verdict.reason
+
+
+def _claim_of(deployment: Deployment) -> Claim | None:
+    if deployment.boot_first_at is None:
+        return None
+    return Claim(
+        deployment.boot_address or "", deployment.boot_mac or "",
+        deployment.boot_first_at, deployment.boot_count,
+    )  # fmt: skip
+
+
+def _limits(parts: Parts) -> Limits:
+    settings = parts.settings
+    return Limits(settings.boot_script_limit, timedelta(seconds=settings.boot_window))
+
+
+def _installer(parts: Parts, deployment: Deployment, request: BootRequest) -> InstallerBoot:
+    """The same bytes however often the machine asks: nothing here depends on time or count."""
+    snapshot = Snapshot.from_json(deployment.snapshot)
+    machine = Machine(request.mac, request.uuid, request.serial)
+    context = deployments.context_of(parts, snapshot, deployment.id, deployment.vars, machine)
+    return prepare.boot(deployments.family_of(parts, snapshot.profile), context)
+
+
+def _write_down_refusal(
+    session: Session, parts: Parts, deployment: Deployment, request: BootRequest, verdict: Verdict
+) -> None:
+    # Once per reason: knocking at the door again and again fills no disk.
+    event = verdict.reason if verdict.suspicious else "boot_refused"
+    if store.count_events(session, deployment.id, event):
+        return
+    by = f"machine {request.address}"
+    deployments.note(
+        session, deployment, event, by, parts.clock(), mac=request.mac, reason=verdict.reason
+    )
+    if verdict.suspicious:
+        log.warning("alert", deployment=deployment.id, reason=verdict.reason, address=by)
+
+
+class _Local:
+    """Makes the harmless answer; knows where the small EFI loader of this arch lies."""
+
+    def __init__(self, method: LocalBootMethod, firmware: Firmware, loader_url: str | None):
+        self.method, self.firmware, self.loader_url = method, firmware, loader_url
+
+    def __call__(self, reason: str) -> LocalBoot:
+        return LocalBoot(self.method, self.firmware, reason, self.loader_url)
+
+
+def _local(session: Session, parts: Parts, asking: Asking, method: LocalBootMethod) -> _Local:
+    image = images.by_name(session, _LIVE_IMAGE[asking.arch])
+    has_loader = image is not None and any(
+        file["path"] == _LOADER_FILE for file in image.manifest["files"]
+    )
+    base = parts.settings.effective_machine_url
+    url = f"{base}/images/{_LIVE_IMAGE[asking.arch]}/{_LOADER_FILE}" if has_loader else None
+    return _Local(method, asking.firmware, url)

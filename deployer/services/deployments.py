@@ -1,0 +1,380 @@
+"""Deployments: create, advance, cancel, retry. `advance()` alone writes `Deployment.state`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from deployer.answers import context as answer_context
+from deployer.answers import prepare
+from deployer.answers.context import Machine, Snapshot
+from deployer.answers.families import FoundFamily
+from deployer.core.bootspec import InstallerBoot
+from deployer.core.ids import new_id
+from deployer.core.inventory import HostSpec
+from deployer.core.lifecycle import RESTING, Event, State, next_state
+from deployer.core.profiles import ProfileSpec
+from deployer.core.tokens import Purpose
+from deployer.errors import Conflict, Finding, Forbidden, Invalid, NotFound
+from deployer.observe import log, metrics
+from deployer.services import power
+from deployer.services.parts import Parts
+from deployer.store import deployments as store
+from deployer.store import hosts, images, profiles
+from deployer.store.tables import Deployment, Effect, HistoryEntry, Host
+
+# Echoes beyond this many are answered, but no longer written down: nobody can fill our disk.
+_ECHOES_KEPT = 10
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who wants which host to become which profile."""
+
+    host: str
+    profile: str
+    vars: dict[str, Any]
+    by: str
+    retry_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A request that passed every check, as of the moment when `host` was read."""
+
+    host: Host
+    snapshot: Snapshot
+    workflow: str
+
+
+# --- before anything is touched ---------------------------------------------------------------
+
+
+def check(session: Session, parts: Parts, request: Request) -> Checked:
+    """Everything that can be found wrong without touching a machine; changes nothing."""
+    host = hosts.by_name(session, request.host)
+    if host is None:
+        raise NotFound(
+            f"there is no host {request.host!r}", field="host", value=request.host,
+            remedy="`deployer hosts` lists the names",
+        )  # fmt: skip
+    profile = profiles.by_name(session, request.profile)
+    if profile is None:
+        raise NotFound(
+            f"there is no profile {request.profile!r}", field="profile", value=request.profile,
+            remedy="`deployer profiles` lists the names",
+        )  # fmt: skip
+    spec = HostSpec.model_validate(host.spec)
+    snapshot = snapshot_of(session, parts, spec, ProfileSpec.model_validate(profile.spec))
+    refuse_findings(findings_of(parts, snapshot, request.vars))
+    return Checked(host, snapshot, snapshot.profile.workflow)
+
+
+def family_of(parts: Parts, profile: ProfileSpec) -> FoundFamily:
+    found = parts.catalogue.get(profile.os)
+    if found is None:
+        raise Invalid(
+            f"there is no OS family {profile.os!r}",
+            field="os",
+            value=profile.os,
+            remedy=f"choose one of: {', '.join(parts.catalogue.names())}",
+        )
+    return found
+
+
+def snapshot_of(session: Session, parts: Parts, host: HostSpec, profile: ProfileSpec) -> Snapshot:
+    """Host, profile and the images it needs; Invalid names what is not there."""
+    found = family_of(parts, profile)
+    refuse_findings(prepare.unsupported(found.family, profile))
+    if profile.workflow not in parts.workflows:
+        raise Invalid(
+            f"there is no workflow {profile.workflow!r}",
+            field="workflow",
+            value=profile.workflow,
+            remedy=f"choose one of: {', '.join(sorted(parts.workflows))}",
+        )
+    boot_name, root_name = prepare.image_names(found, profile)
+
+    def manifest(name: str) -> dict[str, Any]:
+        image = images.by_name(session, name)
+        if image is None:
+            raise Invalid(
+                f"the image {name} is not there",
+                field="release",
+                value=profile.release,
+                remedy=f"run `deployer image build {name}` or `deployer image add` on the server",
+            )
+        # The list of packages is long, and no template needs it.
+        return {k: v for k, v in image.manifest.items() if k != "packages"}
+
+    return Snapshot(host, profile, manifest(root_name) if root_name else None, manifest(boot_name))
+
+
+def findings_of(parts: Parts, snapshot: Snapshot, extra_vars: dict[str, Any]) -> list[Finding]:
+    """Render everything as for a real machine, and let the installer's own grammar judge it."""
+    found = family_of(parts, snapshot.profile)
+    context = context_of(
+        parts, snapshot, new_id("dep", parts.clock()), extra_vars, _example_machine(snapshot)
+    )
+    try:
+        prepare.boot(found, context)
+        files = prepare.answers(found, context)
+        return prepare.findings(found, context, files)
+    except Invalid as error:
+        return error.findings
+
+
+def _example_machine(snapshot: Snapshot) -> Machine:
+    host = snapshot.host
+    return Machine(mac=host.macs[0], uuid=host.uuid, serial=host.serial)
+
+
+def refuse_findings(findings: list[Finding]) -> None:
+    if findings:
+        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+        raise Invalid(
+            findings[0].message + more, findings=findings, remedy=findings[0].remedy,
+            field=findings[0].field, value=findings[0].value,
+        )  # fmt: skip
+
+
+def context_of(
+    parts: Parts,
+    snapshot: Snapshot,
+    deployment_id: str,
+    extra_vars: dict[str, Any],
+    machine: Machine,
+    tokens: dict[Purpose, str] | None = None,
+) -> dict[str, Any]:
+    base = parts.settings.effective_machine_url
+    return answer_context.build(
+        snapshot,
+        deployment_id=deployment_id,
+        addresses=answer_context.urls(base, tokens or parts.tokens(deployment_id), snapshot),
+        ssh_key=parts.ssh_public_key,
+        extra_vars=extra_vars,
+        machine=machine,
+    )
+
+
+def dry_run(
+    parts: Parts, checked: Checked, request: Request
+) -> tuple[InstallerBoot, dict[str, str]]:
+    """(boot values, answer files) exactly as the machine would get them, secrets masked."""
+    masked = {purpose: f"TOKEN-{purpose.upper()}" for purpose in Purpose}
+    machine = _example_machine(checked.snapshot)
+    context = context_of(
+        parts, checked.snapshot, new_id("dep", parts.clock()), request.vars, machine, masked
+    )
+    found = family_of(parts, checked.snapshot.profile)
+    files = prepare.answers(found, context)
+    for secret in checked.snapshot.profile.secrets():
+        files = {path: text.replace(secret, "********") for path, text in files.items()}
+    return prepare.boot(found, context), files
+
+
+# --- create -----------------------------------------------------------------------------------
+
+
+def create(session: Session, parts: Parts, checked: Checked, request: Request) -> Deployment:
+    """Store the deployment, its first history line and its first effects.
+
+    Forbidden when the host is protected; Conflict when it has an unfinished deployment, or when
+    it was changed since it was checked.
+    """
+    now = parts.clock()
+    host = hosts.by_name(session, request.host)
+    if host is None or host.updated_at != checked.host.updated_at:
+        raise Conflict(
+            f"the host {request.host} was changed while this was checked", remedy="ask again"
+        )
+    if host.protected:
+        raise Forbidden(
+            f"{host.name} is protected", field="host", value=host.name,
+            remedy=f"if it may be wiped, lift this first: `deployer hosts unprotect {host.name}`",
+        )  # fmt: skip
+    _refuse_second(store.unfinished_of(session, host.id))
+    _refuse_runaway(session, parts, now)
+    deployment = Deployment(
+        id=new_id("dep", now),
+        host_id=host.id,
+        host_name=host.name,
+        profile_name=checked.snapshot.profile.name,
+        state=State.QUEUED,
+        snapshot={**checked.snapshot.to_json(), "workflow": checked.workflow},
+        vars=request.vars,
+        requested_by=request.by,
+        retry_of=request.retry_of,
+        created_at=now,
+        state_since=now,
+    )
+    deployment.deadline = now + _patience(parts, deployment, State.QUEUED)
+    try:
+        with session.begin_nested():
+            session.add(deployment)
+    except IntegrityError:
+        # Somebody was faster; the database says so, whatever we saw a moment ago.
+        _refuse_second(store.unfinished_of(session, host.id))
+        raise
+    _record(session, deployment, "created", request.by, now, to=State.QUEUED)
+    _arrive(session, parts, deployment, now)
+    return deployment
+
+
+def _refuse_second(existing: Deployment | None) -> None:
+    if existing is not None:
+        raise Conflict(
+            f"{existing.host_name} has an unfinished deployment, {existing.id} ({existing.state})",
+            field="host",
+            value=existing.host_name,
+            remedy=f"wait for it, or cancel it: `deployer cancel {existing.host_name}`",
+            deployment=existing.id,
+        )
+
+
+def _refuse_runaway(session: Session, parts: Parts, now: datetime) -> None:
+    query = select(func.count()).where(col(Deployment.created_at) > now - timedelta(hours=1))
+    if session.exec(query).one() >= parts.settings.installs_per_hour:
+        raise Forbidden(
+            f"{parts.settings.installs_per_hour} deployments were created within the last hour,"
+            " which is the ceiling",
+            remedy="if this is no runaway script, raise DEPLOYER_INSTALLS_PER_HOUR",
+        )
+
+
+def _patience(parts: Parts, deployment: Deployment, state: State) -> timedelta:
+    spec = HostSpec.model_validate(deployment.snapshot["host"])
+    return parts.settings.patience(state, power_control=power.driver_of(spec).controls_power)
+
+
+# --- advance ----------------------------------------------------------------------------------
+
+
+def advance(
+    session: Session,
+    parts: Parts,
+    deployment: Deployment,
+    event: Event,
+    *,
+    by: str,
+    cause: str | None = None,
+    detail: dict[str, Any] | None = None,
+) -> bool:
+    """Let `event` happen: state, history line and ordered effects, in the caller's transaction.
+
+    The caller holds the deployment's row locked. False when the event leads nowhere from here:
+    an echo or a late call, which is written down and harmless.
+    """
+    now = parts.clock()
+    state = State(deployment.state)
+    to = next_state(state, event)
+    if to is None:
+        if store.count_events(session, deployment.id, event) < _ECHOES_KEPT:
+            _record(session, deployment, event, by, now, detail=detail)
+        return False
+    metrics.stage_seconds.labels(state).observe((now - deployment.state_since).total_seconds())
+    metrics.transitions.labels(to).inc()
+    deployment.state = to
+    deployment.state_since = now
+    deployment.version += 1
+    deployment.cause = cause if to is State.FAILED else None
+    if to in RESTING:
+        deployment.ended_at, deployment.deadline = now, None
+    else:
+        deployment.deadline = now + _patience(parts, deployment, to)
+    _record(session, deployment, event, by, now, from_=state, to=to, detail=detail)
+    _arrive(session, parts, deployment, now)
+    return True
+
+
+def _arrive(session: Session, parts: Parts, deployment: Deployment, now: datetime) -> None:
+    """Order the effects that the workflow wants in this state; events it says happen at once."""
+    workflow = parts.workflows[deployment.snapshot["workflow"]]
+    profile = deployment.snapshot["profile"]
+    conditions = {"verify": profile.get("verify", {}) is not False}
+    for step in workflow.steps(State(deployment.state), conditions):
+        if step.do is not None:
+            session.add(
+                Effect(
+                    id=new_id("eff", now), deployment_id=deployment.id, name=step.do,
+                    args=step.with_, created_at=now,
+                )
+            )  # fmt: skip
+        elif step.say is not None:
+            advance(session, parts, deployment, step.say, by="service")
+    session.flush()
+
+
+def note(
+    session: Session, deployment: Deployment, event: str, by: str, now: datetime, **detail: Any
+) -> None:
+    """A history line that moves nothing."""
+    _record(session, deployment, event, by, now, detail=detail)
+
+
+def _record(
+    session: Session,
+    deployment: Deployment,
+    event: str,
+    by: str,
+    now: datetime,
+    *,
+    from_: State | None = None,
+    to: State | None = None,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    session.add(
+        HistoryEntry(
+            deployment_id=deployment.id, at=now, event=event, from_state=from_, to_state=to,
+            by=by, detail=detail or {},
+        )
+    )  # fmt: skip
+    session.flush()
+    log.info(
+        "transition" if to else "event", deployment=deployment.id, host=deployment.host_name,
+        what=str(event), **{"from": from_, "to": to} if to else {}, by=by,
+    )  # fmt: skip
+
+
+# --- what people ask --------------------------------------------------------------------------
+
+
+def find(session: Session, id_: str, *, lock: bool = False) -> Deployment:
+    deployment = store.get(session, id_, lock=lock)
+    if deployment is None:
+        raise NotFound(
+            f"there is no deployment {id_!r}", field="id", value=id_,
+            remedy="`deployer status` lists them; ids of deployments begin with dep_",
+        )  # fmt: skip
+    return deployment
+
+
+def cancel(session: Session, parts: Parts, id_: str, by: str) -> Deployment:
+    """After this returns and is committed, no script, answer or token of it works any more."""
+    deployment = find(session, id_, lock=True)
+    state = State(deployment.state)
+    disk = "may have been changed" if deployment.answers_first_at else "was not touched"
+    if not advance(session, parts, deployment, Event.CANCEL, by=by, detail={"disk": disk}):
+        raise Conflict(
+            f"{id_} is {state}; a deployment that has ended cannot be cancelled",
+            field="state", value=str(state), remedy="nothing needs to be done",
+        )  # fmt: skip
+    return deployment
+
+
+def retry_request(session: Session, id_: str, by: str) -> Request:
+    """The request that repeats an ended deployment, with host and profile as they are now."""
+    deployment = find(session, id_)
+    if State(deployment.state) not in RESTING:
+        raise Conflict(
+            f"{id_} is {deployment.state}; only an ended deployment can be repeated",
+            field="state", value=deployment.state, remedy="wait for its end, or cancel it",
+        )  # fmt: skip
+    return Request(
+        deployment.host_name, deployment.profile_name, deployment.vars, by, retry_of=deployment.id
+    )

@@ -1,0 +1,160 @@
+"""The work that transitions order: each effect by name, and how one is carried out.
+
+An effect's row says how far it got, so that carrying it out again after a crash is safe: one
+that has ended is left alone, one that may not be repeated is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from deployer.answers.context import Snapshot
+from deployer.core.lifecycle import UNFINISHED, Event, State
+from deployer.core.text import printable
+from deployer.errors import PowerError, PowerRefused
+from deployer.observe import log, metrics
+from deployer.services import deployments, power
+from deployer.services import verify as verification
+from deployer.services.parts import Parts
+from deployer.store import deployments as deployment_store
+from deployer.store import effects as store
+from deployer.store.tables import Deployment, Effect
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an effect reports back: a line for the history, and an event if it moves something."""
+
+    detail: dict[str, Any] = field(default_factory=dict)
+    event: Event | None = None
+    cause: str | None = None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`repeatable`: a second time does no harm. A power cycle does: it may kill an installer."""
+
+    act: Callable[[Parts, Deployment, dict[str, Any]], Outcome]
+    repeatable: bool = True
+
+
+class TryAgain(Exception):
+    """The effect did not work this time; the engine decides when to try again."""
+
+
+def _power_boot_once(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+    said = _driver(deployment).boot_once()
+    return Outcome({"power": said}, Event.START)
+
+
+def _power_cycle(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+    return Outcome({"power": _driver(deployment).cycle()})
+
+
+def _power_off(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+    return Outcome({"power": _driver(deployment).off()})
+
+
+def _driver(deployment: Deployment) -> Any:
+    return power.driver_of(Snapshot.from_json(deployment.snapshot).host)
+
+
+def _ssh_verify(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+    verdict = verification.verify(
+        parts, Snapshot.from_json(deployment.snapshot), deployment.reported
+    )
+    detail = {"checks": [check.as_dict() for check in verdict.checks]}
+    if verdict.cause:
+        return Outcome(detail, Event.VERIFICATION_FAILED, printable(verdict.cause))
+    return Outcome(detail, Event.VERIFIED)
+
+
+KINDS = {
+    "power.boot_once": Kind(_power_boot_once),
+    "power.cycle": Kind(_power_cycle, repeatable=False),
+    "power.off": Kind(_power_off),
+    "ssh.verify": Kind(_ssh_verify),
+}
+
+
+def perform(parts: Parts, effect_id: str) -> None:
+    """Carry out one effect and commit what came of it. TryAgain when it may work later."""
+    begun = _begin(parts, effect_id)
+    if begun is None:
+        return
+    effect, deployment = begun
+    try:
+        outcome = KINDS[effect.name].act(parts, deployment, effect.args)
+    except PowerRefused as error:
+        outcome = Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {error.message}")
+    except PowerError as error:
+        metrics.effects.labels(effect.name, "again").inc()
+        _release(parts, effect_id, error.message)
+        raise TryAgain(error.message) from error
+    _finish(parts, effect_id, outcome)
+
+
+def _begin(parts: Parts, effect_id: str) -> tuple[Effect, Deployment] | None:
+    """Mark it begun; None when there is nothing to do (any more)."""
+    with parts.database.writing() as session:
+        effect = store.get(session, effect_id, lock=True)
+        if effect is None or effect.ended_at is not None:
+            return None
+        deployment = deployments.find(session, effect.deployment_id)
+        repeated = effect.started_at is not None
+        now = parts.clock()
+        if State(deployment.state) not in UNFINISHED:
+            effect.ended_at, effect.error = now, "not needed any more: the deployment has ended"
+        elif repeated and not KINDS[effect.name].repeatable:
+            effect.ended_at, effect.error = now, "interrupted; whether it was done is not known"
+            deployments.note(
+                session, deployment, "effect_interrupted", "service", now, effect=effect.name
+            )
+        else:
+            effect.started_at, effect.attempts = now, effect.attempts + 1
+        session.add(effect)
+        return None if effect.ended_at else (effect, deployment)
+
+
+def _release(parts: Parts, effect_id: str, error: str) -> None:
+    """It failed before it had an effect, so even one that may not repeat may be tried again."""
+    with parts.database.writing() as session:
+        effect = store.get(session, effect_id, lock=True)
+        if effect is not None:
+            effect.started_at, effect.error = None, error
+            session.add(effect)
+
+
+def _finish(parts: Parts, effect_id: str, outcome: Outcome) -> None:
+    """Effect, history line and the move it reports are one commit."""
+    with parts.database.writing() as session:
+        effect = store.get(session, effect_id, lock=True)
+        if effect is None or effect.ended_at is not None:
+            return
+        effect.ended_at, effect.error = parts.clock(), outcome.cause
+        session.add(effect)
+        deployment = deployment_store.get(session, effect.deployment_id, lock=True)
+        if deployment is None:
+            return
+        metrics.effects.labels(effect.name, "failed" if outcome.cause else "done").inc()
+        log.info("effect", deployment=deployment.id, effect=effect.name, cause=outcome.cause)
+        detail = {"effect": effect.name, **outcome.detail}
+        if outcome.event is not None:
+            deployments.advance(
+                session, parts, deployment, outcome.event, by="service",
+                cause=outcome.cause, detail=detail,
+            )  # fmt: skip
+        else:
+            deployments.note(session, deployment, effect.name, "service", parts.clock(), **detail)
+        session.add(deployment)
+
+
+def give_up(parts: Parts, effect_id: str, error: str) -> None:
+    """All tries are used up: the deployment fails with the last thing seen."""
+    with parts.database.reading() as session:
+        effect = store.get(session, effect_id)
+    if effect is not None:
+        cause = f"{effect.name}: {error} (after {effect.attempts} tries)"
+        _finish(parts, effect_id, Outcome({}, Event.EFFECT_FAILED, cause))

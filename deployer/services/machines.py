@@ -1,0 +1,268 @@
+"""What a machine may ask and say with the token of its deployment.
+
+Every wrong, foreign, dead or early token is the same 404: it tells nothing. Repeated, late and
+out-of-order calls are answered kindly and move nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+from sqlmodel import Session
+
+from deployer.answers import prepare
+from deployer.answers.context import Machine, Snapshot
+from deployer.core import disks as disk_rule
+from deployer.core.disks import Disk, NoDisk
+from deployer.core.families import Answer
+from deployer.core.lifecycle import PROGRESS_LIMIT, UNFINISHED, Event, MachineEvent, State
+from deployer.core.progress import Progress
+from deployer.core.text import printable
+from deployer.core.tokens import Purpose, deployment_of
+from deployer.errors import Invalid, NotFound, TooLarge
+from deployer.observe import metrics
+from deployer.services import deployments, power
+from deployer.services.parts import Parts
+from deployer.store import deployments as store
+from deployer.store.tables import Deployment, MachineLog
+
+# A new system says its `first_boot` again until it hears us; for so long we hear it out.
+_PHONE_HOME_GRACE = timedelta(minutes=10)
+LOG_LIMIT = 1024 * 1024
+_LOGS_PER_DEPLOYMENT = 16
+# Within one deployment; a stage line more often than that is noise.
+_STAGES_KEPT = 200
+
+
+def _nothing_here() -> NotFound:
+    return NotFound("there is nothing here")
+
+
+def _by_token(
+    session: Session, parts: Parts, token: str, purpose: Purpose, *, grace: bool = False
+) -> Deployment:
+    """The deployment that this token opens now, its row locked."""
+    id_ = deployment_of(parts.key, token, purpose)
+    deployment = store.get(session, id_, lock=True) if id_ else None
+    if deployment is None or deployment.state == State.QUEUED:
+        raise _nothing_here()
+    if State(deployment.state) in UNFINISHED:
+        return deployment
+    ended = deployment.ended_at
+    still_warm = ended is not None and parts.clock() < ended + _PHONE_HOME_GRACE
+    if grace and deployment.state == State.READY and still_warm:
+        return deployment
+    raise _nothing_here()
+
+
+def answer_file(session: Session, parts: Parts, token: str, path: str, address: str) -> str:
+    """The rendered file; the first fetch of any ends `booting`, so the script is spent."""
+    deployment = _by_token(session, parts, token, Purpose.ANSWERS)
+    snapshot = Snapshot.from_json(deployment.snapshot)
+    found = deployments.family_of(parts, snapshot.profile)
+    answer = next((a for a in found.family.answers if a.path == path), None)
+    if answer is None or not _still_readable(deployment, answer):
+        raise _nothing_here()
+    _refuse_other_address(session, parts, deployment, address)
+    context = deployments.context_of(
+        parts, snapshot, deployment.id, deployment.vars, Machine(mac=deployment.boot_mac)
+    )
+    text = prepare.answers(found, context)[path]
+    if deployment.answers_first_at is None:
+        deployment.answers_first_at, deployment.answers_address = parts.clock(), address
+    if deployment.state == State.BOOTING:
+        deployments.advance(
+            session, parts, deployment, Event.ANSWERS_FETCHED, by=f"machine {address}",
+            detail={"file": path},
+        )  # fmt: skip
+    session.add(deployment)
+    return text
+
+
+def _still_readable(deployment: Deployment, answer: Answer) -> bool:
+    """Secrets are gone for good once the installer has what it needs. THREATS T012."""
+    if answer.readable_until == "installer_finished":
+        return deployment.state in (State.BOOTING, State.INSTALLING)
+    return deployment.answers_closed_at is None
+
+
+def _refuse_other_address(
+    session: Session, parts: Parts, deployment: Deployment, address: str
+) -> None:
+    bound = deployment.answers_address or deployment.boot_address
+    if bound is None or bound == address or not parts.settings.strict_address:
+        return
+    if not store.count_events(session, deployment.id, "second_reader"):
+        deployments.note(
+            session, deployment, "second_reader", f"machine {address}", parts.clock(),
+            expected=bound,
+        )  # fmt: skip
+        session.commit()  # the refusal rolls back, the warning must stay
+    raise _nothing_here()
+
+
+def phone_home(
+    session: Session,
+    parts: Parts,
+    token: str,
+    event: MachineEvent,
+    body: dict[str, Any],
+    address: str,
+) -> None:
+    """A machine says how far it got. Saying it twice is fine."""
+    deployment = _by_token(session, parts, token, Purpose.PHONE_HOME, grace=True)
+    metrics.callbacks.labels(event).inc()
+    reported = _reported(event, body, address)
+    _close_answers(deployment, parts.clock())
+    if State(deployment.state) in UNFINISHED:
+        deployment.reported = {**deployment.reported, **reported}
+    cause = _failure(body) if event is MachineEvent.INSTALLER_FAILED else None
+    deployments.advance(
+        session, parts, deployment, Event(event), by=f"machine {address}", cause=cause,
+        detail=_detail(event, body),
+    )  # fmt: skip
+    session.add(deployment)
+
+
+def _close_answers(deployment: Deployment, now: datetime) -> None:
+    if deployment.answers_closed_at is None:
+        deployment.answers_closed_at = now
+
+
+def _text(value: Any, limit: int = 2000) -> str:
+    return printable(value, limit) if isinstance(value, str) else ""
+
+
+def _reported(event: MachineEvent, body: dict[str, Any], address: str) -> dict[str, Any]:
+    """What we keep of a call's body: known names of known types; the rest is dropped."""
+    known: dict[str, Any] = {}
+    keys = body.get("ssh_host_keys")
+    if isinstance(keys, list):
+        known["ssh_host_keys"] = [k for k in keys[:16] if isinstance(k, str) and len(k) < 2000]
+    if event is MachineEvent.FIRST_BOOT:
+        known["first_boot_address"] = address
+    facts = body.get("facts")
+    if isinstance(facts, dict):
+        kept = {str(k)[:64]: v for k, v in list(facts.items())[:64]}
+        known["facts"] = {k: v for k, v in kept.items() if isinstance(v, str | int | list)}
+    return known
+
+
+def _failure(body: dict[str, Any]) -> str:
+    message = _text(body.get("message")) or "the installer said that it failed, and not why"
+    stage = _text(body.get("stage"), 100)
+    return f"{message} (while {stage})" if stage else message
+
+
+def _detail(event: MachineEvent, body: dict[str, Any]) -> dict[str, Any]:
+    if event is not MachineEvent.INSTALLER_FAILED:
+        return {}
+    return {"message": _failure(body), "log_tail": _text(body.get("log_tail"), 8000)}
+
+
+def progress(session: Session, parts: Parts, token: str, message: Progress, address: str) -> None:
+    """The installer is alive; `installing` is given more time, within a limit."""
+    deployment = _by_token(session, parts, token, Purpose.PHONE_HOME, grace=True)
+    metrics.callbacks.labels("progress").inc()
+    now = parts.clock()
+    if deployment.state == State.BOOTING:
+        deployments.advance(
+            session, parts, deployment, Event.INSTALLER_STARTED, by=f"machine {address}"
+        )
+    if deployment.state != State.INSTALLING:
+        return
+    _close_answers(deployment, now)
+    if message.stage != deployment.progress.get("stage"):
+        _note_stage(session, deployment, message, address, now)
+    deployment.progress = {
+        "stage": message.stage,
+        "percent": message.percent,
+        "message": printable(message.message, 500),
+        "at": now.isoformat(),
+    }
+    patience = _patience(parts, deployment)
+    limit = deployment.state_since + PROGRESS_LIMIT * patience
+    deployment.deadline = min(now + patience, limit)
+    session.add(deployment)
+
+
+def _patience(parts: Parts, deployment: Deployment) -> timedelta:
+    spec = Snapshot.from_json(deployment.snapshot).host
+    controls = power.driver_of(spec).controls_power
+    return parts.settings.patience(State(deployment.state), power_control=controls)
+
+
+def _note_stage(
+    session: Session, deployment: Deployment, message: Progress, address: str, now: datetime
+) -> None:
+    if store.count_events(session, deployment.id, "progress") < _STAGES_KEPT:
+        deployments.note(
+            session, deployment, "progress", f"machine {address}", now,
+            stage=message.stage, percent=message.percent, message=printable(message.message, 500),
+        )  # fmt: skip
+
+
+def choose_disk(
+    session: Session, parts: Parts, token: str, reported: list[Disk], address: str
+) -> dict[str, Any]:
+    """Which disk may be written: `proceed` with one, or `abort` with the reason.
+
+    The answer is the same however often it is asked; an abort fails the deployment.
+    """
+    deployment = _by_token(session, parts, token, Purpose.PHONE_HOME)
+    if deployment.state not in (State.BOOTING, State.INSTALLING):
+        raise _nothing_here()
+    snapshot = Snapshot.from_json(deployment.snapshot)
+    needed = (snapshot.image or {}).get("min_disk_size", 0)
+    by, now = f"machine {address}", parts.clock()
+    try:
+        disk = disk_rule.choose(snapshot.profile.storage.disk, reported, needed)
+    except NoDisk as refusal:
+        deployments.advance(
+            session, parts, deployment, Event.INSTALLER_FAILED, by=by, cause=str(refusal),
+            detail={"disks": [d.describe() for d in reported]},
+        )  # fmt: skip
+        session.add(deployment)
+        return {"action": "abort", "reason": str(refusal)}
+    chosen = disk.model_dump(include={"name", "path", "size", "serial", "wwn", "model"})
+    if deployment.reported.get("disk") != chosen:
+        deployment.reported = {**deployment.reported, "disk": chosen}
+        deployments.note(
+            session, deployment, "disk_chosen", by, now, disk=disk.describe(),
+            contents=disk.contents, others=[d.describe() for d in reported if d is not disk],
+        )  # fmt: skip
+        session.add(deployment)
+    return {"action": "proceed", "disk": chosen}
+
+
+def parse_disks(body: dict[str, Any]) -> list[Disk]:
+    """The disks of a report; Invalid names the first entry that is none."""
+    entries = body.get("disks")
+    if not isinstance(entries, list) or len(entries) > 1000:
+        raise Invalid(
+            "the body must hold a list `disks`", field="disks", remedy="send at most 1000 disks"
+        )
+    try:
+        return [Disk.model_validate(entry) for entry in entries]
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Invalid(
+            f"disks: {'.'.join(map(str, first['loc']))}: {first['msg']}", field="disks"
+        ) from None
+
+
+def save_log(session: Session, parts: Parts, token: str, name: str, content: bytes) -> None:
+    """Keep an installer's log; TooLarge when it, or the number of logs, is beyond the limit."""
+    deployment = _by_token(session, parts, token, Purpose.LOGS)
+    metrics.callbacks.labels("log").inc()
+    sizes = store.log_sizes(session, deployment.id)
+    if name not in sizes and len(sizes) >= _LOGS_PER_DEPLOYMENT:
+        raise TooLarge(f"a deployment keeps {_LOGS_PER_DEPLOYMENT} logs", remedy="reuse a name")
+    store.save_log(
+        session,
+        MachineLog(
+            deployment_id=deployment.id, name=name, at=parts.clock(), content=content[:LOG_LIMIT]
+        ),
+    )

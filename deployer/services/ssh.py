@@ -1,0 +1,108 @@
+"""Logs in to an installed machine, knowing its host key beforehand, and runs a few commands.
+
+Never trust-on-first-use: the key came from the machine through its own token, or we do not go
+in. No agent, no forwarding, no keyboard; every wait and every output is bounded (THREATS T048,
+T049).
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+
+_CONNECT_SECONDS = 10
+_COMMAND_SECONDS = 20
+_OUTPUT_LIMIT = 256 * 1024
+USER = "deployer"
+
+
+@dataclass(frozen=True)
+class Target:
+    address: str
+    port: int
+    host_keys: tuple[str, ...]
+
+
+class NotReachable(Exception):
+    """Nobody answers yet; a machine that is still starting may in a moment."""
+
+
+class Refused(Exception):
+    """Somebody answers, and it is not the machine that we installed, or it does not let us in."""
+
+
+def run(target: Target, key_file: Path, commands: dict[str, str]) -> dict[str, str]:
+    """What each command printed, by its name."""
+    transport = _open(target)
+    try:
+        _login(transport, target, key_file)
+        return {name: _command(transport, command) for name, command in commands.items()}
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise NotReachable(f"the connection broke: {error or type(error).__name__}") from None
+    finally:
+        transport.close()
+
+
+def _open(target: Target) -> paramiko.Transport:
+    try:
+        connection = socket.create_connection((target.address, target.port), _CONNECT_SECONDS)
+    except OSError as error:
+        raise NotReachable(f"{target.address} port {target.port}: {error}") from None
+    transport = paramiko.Transport(connection)
+    transport.banner_timeout = transport.auth_timeout = _CONNECT_SECONDS
+    # Ask for exactly the kinds of key that we know, or the machine may show us another one.
+    kinds = [key.split()[0] for key in target.host_keys]
+    known = [k for k in transport.get_security_options().key_types if _kind(k) in kinds]
+    if not known:
+        connection.close()
+        raise Refused("the machine reported no SSH host key that we could check")
+    transport.get_security_options().key_types = known
+    return transport
+
+
+def _kind(algorithm: str) -> str:
+    # RSA keys sign with names of their own; the key is called ssh-rsa all the same.
+    return "ssh-rsa" if algorithm.startswith("rsa-sha2-") else algorithm
+
+
+def _login(transport: paramiko.Transport, target: Target, key_file: Path) -> None:
+    try:
+        transport.start_client(timeout=_CONNECT_SECONDS)
+    except paramiko.SSHException as error:
+        raise NotReachable(f"no SSH handshake: {error}") from None
+    shown = transport.get_remote_server_key()
+    shown_line = f"{shown.get_name()} {shown.get_base64()}"
+    if shown_line not in {" ".join(key.split()[:2]) for key in target.host_keys}:
+        raise Refused(
+            f"{target.address} port {target.port} shows another SSH host key than the installer"
+            " reported; this is another machine, or somebody is in between"
+        )
+    try:
+        transport.auth_publickey(USER, paramiko.Ed25519Key.from_private_key_file(str(key_file)))
+    except paramiko.AuthenticationException:
+        raise Refused(
+            f"the machine does not accept our key for the account {USER!r}; was it removed by a"
+            " script of the profile?"
+        ) from None
+
+
+def _command(transport: paramiko.Transport, command: str) -> str:
+    """Standard output of `command`; an endless one is cut, a silent one ends in NotReachable."""
+    channel = transport.open_session(timeout=_CONNECT_SECONDS)
+    channel.settimeout(_COMMAND_SECONDS)
+    channel.exec_command(command)
+    channel.shutdown_write()
+    deadline, output = time.monotonic() + _COMMAND_SECONDS, b""
+    while len(output) < _OUTPUT_LIMIT:
+        chunk = channel.recv(32 * 1024)
+        if not chunk:
+            break
+        output += chunk
+        if time.monotonic() > deadline:
+            raise NotReachable(f"no end of output after {_COMMAND_SECONDS} s of `{command}`")
+    channel.close()
+    return output[:_OUTPUT_LIMIT].decode("utf-8", "replace")

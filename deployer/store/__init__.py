@@ -1,0 +1,1 @@
+"""Tables, and one module of queries per table."""

@@ -1,0 +1,47 @@
+"""Queries for API tokens, idempotent replies and the audit trail."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete
+from sqlmodel import Session, col, select
+
+from deployer.store.tables import ApiToken, AuditEntry, Fact, IdempotentReply
+
+
+def token_by_hash(session: Session, hash_: str) -> ApiToken | None:
+    return session.exec(select(ApiToken).where(ApiToken.hash == hash_)).first()
+
+
+def token_by_name(session: Session, name: str) -> ApiToken | None:
+    return session.exec(select(ApiToken).where(ApiToken.name == name)).first()
+
+
+def tokens(session: Session, *, after: str, limit: int) -> list[ApiToken]:
+    query = select(ApiToken).where(ApiToken.name > after).order_by(col(ApiToken.name))
+    return list(session.exec(query.limit(limit)).all())
+
+
+def reply(session: Session, token_id: str, key: str) -> IdempotentReply | None:
+    return session.get(IdempotentReply, (token_id, key))
+
+
+def forget_replies(session: Session, before: datetime) -> None:
+    session.execute(delete(IdempotentReply).where(col(IdempotentReply.created_at) < before))
+
+
+def audit_page(session: Session, *, before: int | None, limit: int) -> list[AuditEntry]:
+    query = select(AuditEntry)
+    if before is not None:
+        query = query.where(col(AuditEntry.id) < before)
+    return list(session.exec(query.order_by(col(AuditEntry.id).desc()).limit(limit)).all())
+
+
+def fact(session: Session, name: str) -> str | None:
+    row = session.get(Fact, name)
+    return row.value if row else None
+
+
+def save_fact(session: Session, name: str, value: str) -> None:
+    session.merge(Fact(name=name, value=value))

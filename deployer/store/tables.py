@@ -1,0 +1,273 @@
+"""All tables. Rules that must hold under any concurrency stand here, as constraints."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC. SQLite forgets the zone; we do not let it come back without one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+
+# SQLite numbers rows by itself only in a column of exactly this type.
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _json() -> Any:
+    return Field(sa_column=Column(JSON, nullable=False), default_factory=dict)
+
+
+def _moment(*, nullable: bool = False, index: bool = False) -> Any:
+    column: Column[datetime] = Column(UtcDateTime, nullable=nullable, index=index)
+    return Field(default=None, sa_column=column) if nullable else Field(sa_column=column)
+
+
+class Host(SQLModel, table=True):
+    """A machine that we may power and install. `spec` is what its operator wrote."""
+
+    __tablename__ = "hosts"
+
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    uuid: str | None = Field(default=None, unique=True)
+    protected: bool = False
+    spec: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    updated_at: datetime = _moment()
+
+
+class HostMac(SQLModel, table=True):
+    """A NIC in canonical spelling. The key makes two hosts with one MAC impossible."""
+
+    __tablename__ = "host_macs"
+
+    mac: str = Field(primary_key=True)
+    host_id: str = Field(
+        sa_column=Column(ForeignKey("hosts.id", ondelete="CASCADE"), nullable=False, index=True)
+    )
+
+
+class HostLabel(SQLModel, table=True):
+    """A label, in rows so that both databases can find hosts by it with an index."""
+
+    __tablename__ = "host_labels"
+    __table_args__ = (Index("ix_host_labels_key_value", "key", "value"),)
+
+    host_id: str = Field(
+        sa_column=Column(ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True)
+    )
+    key: str = Field(primary_key=True)
+    value: str
+
+
+class Profile(SQLModel, table=True):
+    __tablename__ = "profiles"
+
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    spec: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    updated_at: datetime = _moment()
+
+
+class Image(SQLModel, table=True):
+    """Boot media or a root image; `manifest` lists its files with size and SHA-256."""
+
+    __tablename__ = "images"
+
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    manifest: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+
+
+class Deployment(SQLModel, table=True):
+    """One attempt to bring one host to one profile."""
+
+    __tablename__ = "deployments"
+    __table_args__ = (
+        # Promise 3, by the database: whatever races, one unfinished deployment per host.
+        Index(
+            "uq_deployments_unfinished_host",
+            "host_id",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        Index(
+            "ix_deployments_deadline",
+            "deadline",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    host_id: str | None = Field(
+        sa_column=Column(ForeignKey("hosts.id", ondelete="SET NULL"), index=True)
+    )
+    host_name: str = Field(index=True)
+    profile_name: str = Field(index=True)
+    state: str = Field(index=True)
+    version: int = 1
+    # Host, profile and image as they were when this was accepted: what was checked then is what
+    # the machine gets, whatever is edited meanwhile.
+    snapshot: dict[str, Any] = _json()
+    vars: dict[str, Any] = _json()
+    requested_by: str
+    retry_of: str | None = None
+    created_at: datetime = _moment()
+    state_since: datetime = _moment()
+    deadline: datetime | None = _moment(nullable=True)
+    ended_at: datetime | None = _moment(nullable=True)
+    cause: str | None = Field(default=None, sa_column=Column(Text))
+
+    # The one client that may fetch: the first that asked. THREATS T003-T005, T013, F010.
+    boot_address: str | None = None
+    boot_mac: str | None = None
+    boot_first_at: datetime | None = _moment(nullable=True)
+    boot_count: int = 0
+    answers_address: str | None = None
+    answers_first_at: datetime | None = _moment(nullable=True)
+    answers_closed_at: datetime | None = _moment(nullable=True)
+
+    # Latest progress message, and what the machine told about itself.
+    progress: dict[str, Any] = _json()
+    reported: dict[str, Any] = _json()
+
+
+class HistoryEntry(SQLModel, table=True):
+    """A line of a deployment's history; written with the change that it tells of, never after."""
+
+    __tablename__ = "history"
+
+    id: int | None = Field(default=None, sa_column=Column(_Serial, primary_key=True))
+    deployment_id: str = Field(
+        sa_column=Column(
+            ForeignKey("deployments.id", ondelete="CASCADE"), nullable=False, index=True
+        )
+    )
+    at: datetime = _moment()
+    event: str
+    from_state: str | None = None
+    to_state: str | None = None
+    by: str
+    detail: dict[str, Any] = _json()
+
+
+class Effect(SQLModel, table=True):
+    """Work that a transition ordered (the outbox); its id is the engine's workflow id."""
+
+    __tablename__ = "effects"
+    __table_args__ = (
+        Index(
+            "ix_effects_undispatched",
+            "id",
+            sqlite_where=text("dispatched_at IS NULL"),
+            postgresql_where=text("dispatched_at IS NULL"),
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    deployment_id: str = Field(
+        sa_column=Column(
+            ForeignKey("deployments.id", ondelete="CASCADE"), nullable=False, index=True
+        )
+    )
+    name: str
+    args: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    dispatched_at: datetime | None = _moment(nullable=True)
+    started_at: datetime | None = _moment(nullable=True)
+    ended_at: datetime | None = _moment(nullable=True)
+    attempts: int = 0
+    error: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class MachineLog(SQLModel, table=True):
+    """A log that an installer sent; in the database so that every replica can show it."""
+
+    __tablename__ = "machine_logs"
+
+    deployment_id: str = Field(
+        sa_column=Column(ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True)
+    )
+    name: str = Field(primary_key=True)
+    at: datetime = _moment()
+    content: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class ApiToken(SQLModel, table=True):
+    """A person's or script's credential; only its SHA-256 is kept (it has 256 random bits)."""
+
+    __tablename__ = "api_tokens"
+
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    role: str
+    hash: str = Field(sa_column=Column(String(64), nullable=False, unique=True))
+    created_at: datetime = _moment()
+    expires_at: datetime = _moment()
+    last_used_at: datetime | None = _moment(nullable=True)
+
+
+class IdempotentReply(SQLModel, table=True):
+    """What was answered to a request with an Idempotency-Key, by the same token."""
+
+    __tablename__ = "idempotent_replies"
+
+    token_id: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    fingerprint: str
+    body: dict[str, Any] = _json()
+    created_at: datetime = _moment(index=True)
+
+
+class AuditEntry(SQLModel, table=True):
+    """Who did what to which thing, from where; appended with the act, never changed."""
+
+    __tablename__ = "audit"
+
+    id: int | None = Field(default=None, sa_column=Column(_Serial, primary_key=True))
+    at: datetime = _moment()
+    actor: str
+    action: str
+    target: str
+    address: str | None = None
+    detail: dict[str, Any] = _json()
+
+
+class Fact(SQLModel, table=True):
+    """What this database knows of its service, such as the fingerprint of the server's key."""
+
+    __tablename__ = "facts"
+
+    name: str = Field(primary_key=True)
+    value: str

@@ -1,0 +1,1 @@
+"""HTTP: machines.py for installers, operators.py for people. Handlers only translate."""

@@ -1,0 +1,80 @@
+"""What handlers ask for by name; a test can give another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlmodel import Session
+
+from deployer.errors import Unauthorized
+from deployer.services import people
+from deployer.services.parts import Parts
+from deployer.services.people import Role
+from deployer.store.tables import ApiToken
+from deployer.web.http import client_address
+
+# Everything else on the people's side needs a token. tests/test_routes.py walks the routes.
+PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
+
+
+def parts_of(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+PartsDep = Annotated[Parts, Depends(parts_of)]
+
+
+def _reading(parts: PartsDep) -> Iterator[Session]:
+    with parts.database.reading() as session:
+        yield session
+
+
+def _writing(parts: PartsDep) -> Iterator[Session]:
+    with parts.database.writing() as session:
+        yield session
+
+
+# Scope "function": the transaction ends before the reply is sent, so we never acknowledge
+# something that was then lost.
+ReadingDep = Annotated[Session, Depends(_reading, scope="function")]
+WritingDep = Annotated[Session, Depends(_writing, scope="function")]
+
+
+def _address(request: Request, parts: PartsDep) -> str:
+    return client_address(request, parts.settings.trusted_proxies)
+
+
+AddressDep = Annotated[str, Depends(_address)]
+
+
+def authenticated(request: Request, parts: PartsDep) -> None:
+    """For every route: a valid token, unless the path is public. Deny by default."""
+    if request.scope["route"].path in PUBLIC_PATHS:
+        return
+    now = parts.clock()
+    with parts.database.reading() as session:
+        token = people.authenticate(session, request.headers.get("authorization"), now)
+    if people.needs_last_used(token, now):
+        with parts.database.writing() as session:
+            token.last_used_at = now
+            session.merge(token)
+    request.state.token = token
+
+
+def _needs(role: Role) -> Callable[[Request], ApiToken]:
+    def check(request: Request) -> ApiToken:
+        token: ApiToken | None = getattr(request.state, "token", None)
+        if token is None:
+            raise Unauthorized("this needs a valid bearer token")
+        people.require(token, role)
+        return token
+
+    return check
+
+
+Viewer = Annotated[ApiToken, Depends(_needs(Role.VIEWER))]
+Operator = Annotated[ApiToken, Depends(_needs(Role.OPERATOR))]
+Admin = Annotated[ApiToken, Depends(_needs(Role.ADMIN))]

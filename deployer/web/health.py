@@ -1,0 +1,52 @@
+"""Is the service alive, can it do its work, and what does it measure? Needs no token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from deployer.core.lifecycle import State
+from deployer.errors import DeployerError
+from deployer.observe import metrics, registry
+from deployer.store import deployments as store
+from deployer.web.dependencies import PartsDep
+
+router = APIRouter()
+
+
+@router.get("/", include_in_schema=False)
+def root() -> RedirectResponse:
+    return RedirectResponse("/docs")
+
+
+@router.get("/healthz")
+def healthz() -> PlainTextResponse:
+    """This process answers. Restart it when it does not."""
+    return PlainTextResponse("ok\n")
+
+
+@router.get("/readyz")
+def readyz(request: Request, parts: PartsDep) -> JSONResponse:
+    """503 and the reasons while the database or the worker does not do its work."""
+    problems: dict[str, Any] = {}
+    try:
+        parts.database.ping()
+    except DeployerError as error:
+        problems["database"] = error.message
+    worker = getattr(request.app.state, "worker", None)
+    if worker is not None and worker.problems:
+        problems["worker"] = f"failing: {', '.join(worker.problems)}"
+    return JSONResponse({"ready": not problems, "problems": problems}, 503 if problems else 200)
+
+
+@router.get("/metrics")
+def metrics_page(parts: PartsDep) -> Response:
+    """For Prometheus."""
+    with parts.database.reading() as session:
+        counts = store.count_by_state(session)
+    for state in State:
+        metrics.deployments.labels(state).set(counts.get(state, 0))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

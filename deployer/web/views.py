@@ -1,0 +1,100 @@
+"""How stored things look to API clients."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from deployer.core.ids import short
+from deployer.core.inventory import HostSpec
+from deployer.core.profiles import ProfileSpec
+from deployer.store.tables import (
+    ApiToken,
+    AuditEntry,
+    Deployment,
+    HistoryEntry,
+    Host,
+    Image,
+    Profile,
+)
+
+
+def moment(at: datetime | None) -> str | None:
+    """RFC 3339 in UTC."""
+    return at.isoformat().replace("+00:00", "Z") if at else None
+
+
+def host(row: Host, state: str | None) -> dict[str, Any]:
+    spec = HostSpec.model_validate(row.spec).model_dump(mode="json")
+    spec["power"] = {"driver": spec["power"]["driver"], **_masked(spec["power"])}
+    return {
+        "id": row.id, **spec, "state": state,
+        "created_at": moment(row.created_at), "updated_at": moment(row.updated_at),
+    }  # fmt: skip
+
+
+def _masked(power: dict[str, Any]) -> dict[str, Any]:
+    """Driver settings without what could open a BMC."""
+    secret = ("password", "secret", "token", "key")
+    return {
+        name: "********" if any(word in name.lower() for word in secret) else value
+        for name, value in power.items()
+    }
+
+
+def profile(row: Profile) -> dict[str, Any]:
+    spec = ProfileSpec.model_validate(row.spec)
+    shown = spec.model_dump(mode="json")
+    for account in (*shown["users"], shown["root"]):
+        if account["password_hash"]:
+            account["password_hash"] = "********"
+    return {
+        "id": row.id, **shown,
+        "created_at": moment(row.created_at), "updated_at": moment(row.updated_at),
+    }  # fmt: skip
+
+
+def image(row: Image) -> dict[str, Any]:
+    manifest = {k: v for k, v in row.manifest.items() if k != "packages"}
+    return {"id": row.id, **manifest, "created_at": moment(row.created_at)}
+
+
+def deployment(row: Deployment) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "short_id": short(row.id),
+        "host": row.host_name,
+        "profile": row.profile_name,
+        "state": row.state,
+        "state_since": moment(row.state_since),
+        "requested_by": row.requested_by,
+        "created_at": moment(row.created_at),
+        "deadline": moment(row.deadline),
+        "ended_at": moment(row.ended_at),
+        "cause": row.cause,
+        "retry_of": row.retry_of,
+        "vars": row.vars,
+        "progress": row.progress or None,
+        "disk": row.reported.get("disk"),
+    }
+
+
+def event(row: HistoryEntry) -> dict[str, Any]:
+    return {
+        "at": moment(row.at), "event": row.event, "from": row.from_state, "to": row.to_state,
+        "by": row.by, "detail": row.detail,
+    }  # fmt: skip
+
+
+def token(row: ApiToken) -> dict[str, Any]:
+    return {
+        "id": row.id, "name": row.name, "role": row.role, "created_at": moment(row.created_at),
+        "expires_at": moment(row.expires_at), "last_used_at": moment(row.last_used_at),
+    }  # fmt: skip
+
+
+def audit(row: AuditEntry) -> dict[str, Any]:
+    return {
+        "at": moment(row.at), "actor": row.actor, "action": row.action, "target": row.target,
+        "address": row.address, "detail": row.detail,
+    }  # fmt: skip
