@@ -1,0 +1,77 @@
+"""Real parts for every test: both databases, the real applications, a clock that is a value."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deployer.app import build_parts
+from deployer.observe import configure_logging
+from deployer.services.parts import Parts
+from deployer.settings import Settings
+from tests.support.clock import Clock
+from tests.support.images import register_images
+from tests.support.postgres import PostgresServer
+from tests.support.service import Service
+
+DATABASES = ["sqlite", "postgresql"]
+
+
+def pytest_configure() -> None:
+    configure_logging("json")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL from the machine's binaries; one per test process."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty data folder; copying it is faster than migrating for every test."""
+    folder = tmp_path_factory.mktemp("template")
+    parts = build_parts(Settings(data_dir=folder))
+    parts.database.dispose()
+    return folder
+
+
+@pytest.fixture(params=DATABASES)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Every test that uses the database runs on both; `@on_sqlite` says where one is enough."""
+    return str(request.param)
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> Settings:
+    data = tmp_path / "data"
+    shutil.copytree(request.getfixturevalue("sqlite_template"), data)
+    url = ""
+    if backend == "postgresql":
+        (data / "deployer.db").unlink()
+        url = request.getfixturevalue("postgres").new_database()
+    return Settings(data_dir=data, database_url=url, machine_url="http://10.0.0.5:8081")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def parts(settings: Settings, clock: Clock) -> Iterator[Parts]:
+    parts = build_parts(settings, clock=clock)
+    register_images(parts)
+    yield parts
+    parts.database.dispose()
+
+
+@pytest.fixture
+def service(parts: Parts, clock: Clock) -> Iterator[Service]:
+    """The whole service in this process, its engine replaced by `service.work()`."""
+    with Service(parts, clock) as service:
+        yield service
