@@ -47,13 +47,6 @@ class PostgresServer:
         if self.user:
             owner = pwd.getpwnam(self.user)
             os.chown(self.folder, owner.pw_uid, owner.pw_gid)
-            for parent in self.folder.parents:
-                if (
-                    parent.stat().st_uid == 0
-                    and parent != Path("/")
-                    and parent.stat().st_mode & 1 == 0
-                ):
-                    parent.chmod(parent.stat().st_mode | 0o011)
         self._run("initdb", "-D", str(self.data), "-U", "deployer", "--auth=trust", "--no-sync")
         self.start()
         return self
@@ -90,14 +83,10 @@ class PostgresServer:
         if self.process:
             self.process.wait(30)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.process and self.process.poll() is None:
             self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def dsn(self, database: str) -> str:
         return f"postgresql://deployer@127.0.0.1:{self.port}/{database}"
