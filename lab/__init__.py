@@ -1,0 +1,1 @@
+"""A laboratory beside the product: machines in QEMU, the demo, generated documentation."""

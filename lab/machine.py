@@ -1,0 +1,197 @@
+"""A real machine in QEMU: firmware, a NIC that boots from the network, disks, a serial console.
+
+User networking shows the host's 127.0.0.1 as 10.0.2.2 and hands out the boot file, so no network
+needs to be set up. TCG unless a probe has shown that KVM boots our firmware: /dev/kvm alone
+proves nothing (under some clouds it opens, and then fails at the first real-mode instruction).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Firmware = Literal["bios", "uefi"]
+
+OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1bc")
+_PROBE_SECONDS = 12
+
+
+@dataclass(frozen=True)
+class DiskSpec:
+    """A virtio disk; an existing file is taken as it is, a missing one is made."""
+
+    path: Path
+    size: str = "8G"
+    serial: str | None = None
+
+
+@dataclass
+class Machine:
+    """One machine. `boot_url` is what DHCP names as boot file; `ssh_port` leads to its port 22."""
+
+    name: str
+    folder: Path
+    mac: str
+    boot_url: str
+    firmware: Firmware = "bios"
+    disks: list[DiskSpec] = field(default_factory=list)
+    ssh_port: int | None = None
+    memory_mib: int = 1536
+    accelerator: str = "tcg,thread=multi"
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def console_file(self) -> Path:
+        return self.folder / f"{self.name}.console"
+
+    @property
+    def _control(self) -> Path:
+        return self.folder / f"{self.name}.qmp"
+
+    def start(self) -> None:
+        """Switch on. The firmware tries the network first, then the first disk."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for disk in self.disks:
+            if not disk.path.exists():
+                _make_disk(disk)
+        self._control.unlink(missing_ok=True)
+        with (self.folder / f"{self.name}.qemu.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def _command(self) -> list[str]:
+        forward = f",hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22" if self.ssh_port else ""
+        return [
+            "qemu-system-x86_64", "-accel", self.accelerator, "-cpu", "max",
+            "-M", "q35,graphics=off" if self.firmware == "bios" else "q35",
+            "-m", str(self.memory_mib), "-smp", "1",
+            "-display", "none", "-nodefaults", "-monitor", "none",
+            "-chardev", f"file,id=console,path={self.console_file},append=on",
+            "-serial", "chardev:console",
+            "-qmp", f"unix:{self._control},server=on,wait=off",
+            "-device", "virtio-rng-pci",
+            *self._firmware(), *self._disks(),
+            "-netdev", f"user,id=n0,bootfile={self.boot_url}{forward}",
+            "-device", f"virtio-net-pci,netdev=n0,mac={self.mac},bootindex=1",
+        ]  # fmt: skip
+
+    def _firmware(self) -> list[str]:
+        if self.firmware == "bios":
+            return []
+        variables = self.folder / f"{self.name}.vars"
+        if not variables.exists():
+            shutil.copy(OVMF_VARS, variables)
+        return [
+            "-drive", f"if=pflash,format=raw,readonly=on,file={OVMF_CODE}",
+            "-drive", f"if=pflash,format=raw,file={variables}",
+        ]  # fmt: skip
+
+    def _disks(self) -> list[str]:
+        options = []
+        for number, disk in enumerate(self.disks):
+            serial = f",serial={disk.serial}" if disk.serial else ""
+            options += [
+                "-drive", f"file={disk.path},if=none,id=d{number},cache=unsafe,discard=unmap,"
+                f"format={_format(disk.path)}",
+                "-device", f"virtio-blk-pci,drive=d{number},bootindex={number + 2}{serial}",
+            ]  # fmt: skip
+        return options
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self) -> None:
+        """Pull the plug. What the disk has is kept."""
+        if self.process is not None and self.running:
+            self.process.kill()
+            self.process.wait()
+
+    def reset(self) -> None:
+        """Press the reset button."""
+        self._tell("system_reset")
+
+    def power_down(self) -> None:
+        """Press the power button briefly: the system shuts down by itself."""
+        self._tell("system_powerdown")
+
+    def _tell(self, command: str) -> None:
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(10)
+            control.connect(str(self._control))
+            stream = control.makefile("rw")
+            stream.readline()
+            for name in ("qmp_capabilities", command):
+                stream.write(json.dumps({"execute": name}) + "\n")
+                stream.flush()
+                stream.readline()
+
+    def console(self) -> str:
+        """What the serial console has shown so far, without escape codes."""
+        raw = self.console_file.read_bytes() if self.console_file.exists() else b""
+        return _ESCAPES.sub("", raw.decode("utf-8", "replace")).replace("\r", "")
+
+    def wait_for_console(self, pattern: str, seconds: float, *, after: int = 0) -> re.Match[str]:
+        """The first match at or after position `after`; AssertionError with the last lines."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if match := re.compile(pattern).search(self.console(), after):
+                return match
+            if not self.running:
+                break
+            time.sleep(0.3)
+        tail = "\n".join(self.console().splitlines()[-30:])
+        raise AssertionError(f"{self.name}: no {pattern!r} within {seconds} s; last lines:\n{tail}")
+
+    def __enter__(self) -> Machine:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _format(path: Path) -> str:
+    return "raw" if path.suffix in (".raw", ".img") else "qcow2"
+
+
+def _make_disk(disk: DiskSpec) -> None:
+    command = ["qemu-img", "create", "-q", "-f", _format(disk.path), str(disk.path), disk.size]
+    subprocess.run(command, check=True)
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def best_accelerator(cache: Path) -> str:
+    """`kvm` when it really boots our firmware, else TCG; asked once, remembered in `cache`."""
+    if not cache.exists():
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        cache.write_text("kvm" if _kvm_boots(cache.parent) else "tcg,thread=multi")
+    return cache.read_text().strip()
+
+
+def _kvm_boots(folder: Path) -> bool:
+    if not Path("/dev/kvm").exists():
+        return False
+    probe = Machine("kvm-probe", folder, "52:54:00:00:00:fe", "", accelerator="kvm", memory_mib=256)
+    with probe:
+        try:
+            probe.wait_for_console("iPXE initialising devices", _PROBE_SECONDS)
+            return True
+        except AssertionError:
+            return False
