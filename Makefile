@@ -1,0 +1,65 @@
+# Everything that is done more than once. `make help` lists it; CI runs the same.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup media demo test check e2e golden run lock clean
+
+BIN := .venv/bin
+MEDIA := .cache/images
+LIVE := $(MEDIA)/live-x86_64/image.json
+DEBIAN := $(MEDIA)/debian-12-x86_64/image.json
+
+# How many tests at a time.
+JOBS ?= 2
+# The demo's firmware, bios or uefi, and whether service and machine stay up until Ctrl-C.
+FIRMWARE ?= bios
+KEEP ?=
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## system packages (as root) and .venv; the second time there is nothing to do
+	@setup/packages
+	@setup/venv
+
+media: setup $(LIVE) $(DEBIAN)  ## build the live system and a Debian 12 image, as root, when missing or old
+
+$(LIVE): $(filter-out %.md,$(wildcard live/*))
+$(LIVE) $(DEBIAN): deployer/media/build.py | setup
+	$(BIN)/deployer image build $(patsubst %-x86_64,%,$(notdir $(@D))) --dir $(@D)
+
+demo: media  ## install a real Debian in a QEMU machine [FIRMWARE=uefi] [KEEP=1: leave it running]
+	@$(BIN)/python -m lab.demo --firmware $(FIRMWARE) $(if $(KEEP),--keep)
+
+test: media  ## all tests but the longest journeys
+	@$(BIN)/pytest -m "not e2e" -n $(JOBS)
+
+check: setup  ## format, lint, types, shell scripts, fast tests: under two minutes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	shellcheck $$(grep -lE '^#!/.*sh$$' live/* setup/* .ci/*)
+	$(BIN)/pytest -m "not qemu and not e2e" -n $(JOBS)
+
+e2e: media  ## the longest journeys, on real machines in QEMU
+	@$(BIN)/pytest -m e2e
+
+golden: setup  ## rewrite golden files and generated documentation; then read the diff
+	$(BIN)/python -m tests.golden
+	$(BIN)/python -m lab.docs
+
+# The data is kept in .demo/run, apart from that of a service that runs here for real.
+run: export DEPLOYER_DATA_DIR = .demo/run
+run: export DEPLOYER_MACHINE_LISTEN = 127.0.0.1:8081
+run: export DEPLOYER_LOG_FORMAT = text
+run: setup  ## a service to try things on, at http://127.0.0.1:8080
+	@echo 'In another shell:'
+	@echo '  export DEPLOYER_TOKEN=$$(DEPLOYER_DATA_DIR=.demo/run $(BIN)/deployer token create --name me --role admin)'
+	@$(BIN)/deployer serve
+
+lock: setup  ## requirements.lock from pyproject.toml [UPGRADE=1: the newest versions]
+	setup/lock $(if $(UPGRADE),--upgrade)
+
+clean:  ## remove all that was made here, .venv and images too
+	rm -rf .venv .cache .demo dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
