@@ -1,0 +1,138 @@
+"""`deployer image`: boot media and roots; building and adding is done on the server's machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from deployer.cli import output
+from deployer.cli.connection import complete_image, connect
+from deployer.cli.options import AsJson
+from deployer.core.sizes import show_size
+from deployer.errors import DeployerError, Invalid
+
+app = typer.Typer(no_args_is_help=True, help="Boot media and roots: list, show, build, add.")
+
+_NAME = re.compile(r"(live|debian-(?P<release>[0-9]+))(-(?P<arch>x86_64|arm64))?", re.ASCII)
+
+
+@app.command("list")
+def list_images(ctx: typer.Context, json: AsJson = False) -> None:
+    """Images that the service knows."""
+    with connect(ctx) as api:
+        found = list(api.items("/images"))
+    if json:
+        output.show_list(found)
+    elif found:
+        output.console().print(_table(found))
+    else:
+        output.say("there are no images yet; `deployer image build live` makes the first")
+
+
+def _table(images: list[dict[str, Any]]) -> Any:
+    made = output.table("name", "kind", "arch", "size", "registered")
+    for image in images:
+        size = sum(file["size"] for file in image["files"])
+        made.add_row(
+            output.safe(image["name"]), output.safe(image["kind"]), output.safe(image["arch"]),
+            show_size(size), image["created_at"][:10],
+        )  # fmt: skip
+    return made
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(autocompletion=complete_image)],
+    json: AsJson = False,
+) -> None:
+    """One image: what it is, its files and their checksums."""
+    from deployer.cli.client import segment
+
+    with connect(ctx) as api:
+        found = api.get(f"/images/{segment(name)}")
+    if json:
+        output.show_json(found)
+    else:
+        output.show_yaml(found)
+
+
+@app.command()
+def build(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="live, debian-12, debian-12-x86_64, ...")
+    ],
+    mirror: Annotated[
+        str | None, typer.Option(help="Debian mirror; otherwise the one that apt here uses.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Build in this folder, and do not register it.")
+    ] = None,
+) -> None:
+    """Build an image from Debian's packages and register it. Needs root, and a minute."""
+    from deployer.cli import local
+
+    make, full_name = _builder(name, mirror)
+    if folder is not None:
+        make(folder)
+        output.say(output.safe(f"add it with: deployer image add {folder}"))
+        return
+    with local.parts() as parts:
+        target = parts.settings.images_dir / full_name
+        make(target)
+        _register(parts, target)
+
+
+def _builder(name: str, mirror: str | None) -> tuple[Callable[[Path], None], str]:
+    """What builds the image called `name`, and its name in full."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise Invalid(
+            f"there is no recipe for {name!r}", field="name", value=name,
+            remedy="choose live or debian-12, with -x86_64 or -arm64 if you like",
+        )  # fmt: skip
+    from deployer.media import build
+
+    release, arch = match["release"], match["arch"] or "x86_64"
+
+    def make(target: Path) -> None:
+        try:
+            if release is None:
+                build.build_live(target, arch=arch, mirror=mirror, log=output.note)
+            else:
+                build.build_debian_root(
+                    target, release=release, arch=arch, mirror=mirror, log=output.note
+                )
+        except build.BuildError as error:
+            raise DeployerError(str(error), remedy=error.remedy) from None
+
+    return make, f"debian-{release}-{arch}" if release else f"live-{arch}"
+
+
+@app.command()
+def add(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with an image.json.")],
+) -> None:
+    """Check every file of an image against its checksum, bring it in, and register it."""
+    from deployer.cli import local
+
+    with local.parts() as parts:
+        _register(parts, folder)
+
+
+def _register(parts: Any, folder: Path) -> None:
+    from deployer.cli import local
+    from deployer.media import library
+    from deployer.services import people
+    from deployer.store import images
+
+    manifest = library.add(parts.settings.images_dir, folder)
+    with parts.database.writing() as session:
+        images.save(session, manifest, parts.clock())
+        people.audit(session, parts.clock(), local.actor(), "image.add", manifest["name"], None)
+    output.say(Text.assemble(output.safe(manifest["name"]), " is registered"))
