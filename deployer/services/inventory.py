@@ -61,19 +61,27 @@ def _taken(field: str, value: Any, holder: str) -> Conflict:
 def patch_host(session: Session, parts: Parts, name: str, changes: dict[str, Any]) -> Host:
     """Change the given fields only. Lifting protection is an act of its own, never a side effect.
 
-    Invalid names the field; Forbidden when protection would be lifted along with other changes.
+    Invalid names the field; Forbidden when protection would be lifted along with other changes,
+    or a protected host would lose a MAC: whoever got that MAC next would be wiped in its place.
     """
     host = find_host(session, name)
-    if host.protected and changes.get("protected") is False and set(changes) != {"protected"}:
+    try:
+        spec = HostSpec.model_validate({**host.spec, **changes})
+    except ValidationError as error:
+        raise as_invalid(error) from None
+    # Judged by the outcome: `0`, "no" and "off" mean false as well.
+    if host.protected and not spec.protected and set(changes) != {"protected"}:
         raise Forbidden(
             f"{name} is protected; its protection is not lifted along with other changes",
             field="protected", value=False,
             remedy=f"lift it by itself: `deployer hosts unprotect {name}`",
         )  # fmt: skip
-    try:
-        spec = HostSpec.model_validate({**host.spec, **changes})
-    except ValidationError as error:
-        raise as_invalid(error) from None
+    lost = sorted(set(host.spec["macs"]) - set(spec.macs))
+    if host.protected and lost:
+        raise Forbidden(
+            f"{name} is protected; {', '.join(lost)} cannot be taken from it", field="macs",
+            value=lost[0], remedy=f"lift its protection first: `deployer hosts unprotect {name}`",
+        )  # fmt: skip
     return save_host(session, parts, host, spec)
 
 
@@ -154,6 +162,13 @@ def as_invalid(error: ValidationError) -> Invalid:
     field = ".".join(str(part) for part in first["loc"]) or None
     message = first["msg"].removeprefix("Value error, ")
     return Invalid(
-        f"{field or 'the input'}: {message}", field=field, value=first["input"],
+        f"{field or 'the input'}: {message}", field=field, value=shown_value(field, first["input"]),
         remedy="correct this field",
     )  # fmt: skip
+
+
+def shown_value(field: str | None, value: Any) -> Any:
+    """The bad value as an error may repeat it: one scalar, and nothing that may be a secret."""
+    names = (field or "").lower()
+    secret = any(word in names for word in ("password", "secret", "token"))
+    return None if secret or not isinstance(value, str | int | float | bool) else value

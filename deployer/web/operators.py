@@ -6,7 +6,7 @@ import base64
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Query
+from fastapi import APIRouter, Body, Header, Path, Query
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,7 +15,7 @@ from deployer.core.ids import kind_of
 from deployer.core.inventory import HostSpec
 from deployer.core.lifecycle import State
 from deployer.core.profiles import ProfileSpec
-from deployer.core.text import Line, Name, printable
+from deployer.core.text import Line, Name, check_line, printable
 from deployer.errors import Finding, Forbidden, Invalid, NotFound
 from deployer.services import deadlines, deployments, inventory, people
 from deployer.services.deployments import Request
@@ -38,7 +38,9 @@ router = APIRouter(prefix="/api/v1")
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Cursor = Annotated[str, Query(max_length=400)]
-Search = Annotated[str | None, Query(max_length=200)]
+Search = Annotated[Line | None, Query(max_length=200)]
+# A name or id in a path. PostgreSQL cannot even be asked for one that holds a NUL.
+Named = Annotated[Line, Path(max_length=253)]
 Json = dict[str, Any]
 
 
@@ -49,8 +51,8 @@ class _Body(BaseModel):
 class DeploymentRequest(_Body):
     """Which host becomes which profile."""
 
-    host: Annotated[str, Field(min_length=1, max_length=253)]
-    profile: Annotated[str, Field(min_length=1, max_length=100)]
+    host: Annotated[Line, Field(min_length=1, max_length=253)]
+    profile: Annotated[Line, Field(min_length=1, max_length=100)]
     vars: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -76,7 +78,7 @@ def _cursor(position: str) -> str:
 
 def _position(cursor: str) -> str:
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        return check_line(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
     except ValueError:
         raise Invalid(
             "this cursor is none of ours", field="cursor", value=cursor,
@@ -122,7 +124,7 @@ def create_host(
 
 
 @router.get("/hosts/{name}")
-def get_host(name: str, _: Viewer, session: ReadingDep) -> Json:
+def get_host(name: Named, _: Viewer, session: ReadingDep) -> Json:
     host = inventory.find_host(session, name)
     live = deployment_store.unfinished_of(session, host.id)
     return views.host(host, live.state if live else None)
@@ -130,14 +132,14 @@ def get_host(name: str, _: Viewer, session: ReadingDep) -> Json:
 
 @router.patch("/hosts/{name}")
 def change_host(
-    name: str, changes: Annotated[dict[str, Any], Body()], who: Operator, parts: PartsDep,
+    name: Named, changes: Annotated[dict[str, Any], Body()], who: Operator, parts: PartsDep,
     session: WritingDep, address: AddressDep,
 ) -> Json:  # fmt: skip
     """Change the fields given. Lifting protection is an admin's act, alone in its request."""
-    before = inventory.find_host(session, name)
-    if before.protected and changes.get("protected") is False:
-        people.require(who, Role.ADMIN)
+    was_protected = inventory.find_host(session, name).protected
     host = inventory.patch_host(session, parts, name, changes)
+    if was_protected and not host.protected:
+        people.require(who, Role.ADMIN)  # or all of it is rolled back
     people.audit(
         session, parts.clock(), who.name, "host.change", name, address, fields=sorted(changes)
     )
@@ -147,7 +149,7 @@ def change_host(
 
 @router.delete("/hosts/{name}", status_code=204)
 def delete_host(
-    name: str, who: Operator, parts: PartsDep, session: WritingDep, address: AddressDep
+    name: Named, who: Operator, parts: PartsDep, session: WritingDep, address: AddressDep
 ) -> None:
     inventory.delete_host(session, name)
     people.audit(session, parts.clock(), who.name, "host.delete", name, address)
@@ -174,13 +176,13 @@ def create_profile(
 
 
 @router.get("/profiles/{name}")
-def get_profile(name: str, _: Viewer, session: ReadingDep) -> Json:
+def get_profile(name: Named, _: Viewer, session: ReadingDep) -> Json:
     return views.profile(inventory.find_profile(session, name))
 
 
 @router.put("/profiles/{name}")
 def replace_profile(
-    name: str, spec: ProfileSpec, who: Operator, parts: PartsDep, session: WritingDep,
+    name: Named, spec: ProfileSpec, who: Operator, parts: PartsDep, session: WritingDep,
     address: AddressDep,
 ) -> Json:  # fmt: skip
     """Deployments that are under way keep what they were accepted with."""
@@ -196,21 +198,21 @@ def replace_profile(
 
 @router.delete("/profiles/{name}", status_code=204)
 def delete_profile(
-    name: str, who: Operator, parts: PartsDep, session: WritingDep, address: AddressDep
+    name: Named, who: Operator, parts: PartsDep, session: WritingDep, address: AddressDep
 ) -> None:
     inventory.delete_profile(session, name)
     people.audit(session, parts.clock(), who.name, "profile.delete", name, address)
 
 
 @router.get("/profiles/{name}/usual")
-def usual_times(name: str, _: Viewer, session: ReadingDep) -> Json:
+def usual_times(name: Named, _: Viewer, session: ReadingDep) -> Json:
     """Median seconds in each state over the latest successful deployments of this profile."""
     return {"seconds": deadlines.usual_seconds(session, name)}
 
 
 @router.post("/profiles/{name}/check")
 def check_profile(
-    name: str, body: CheckRequest, _: Viewer, parts: PartsDep, session: ReadingDep
+    name: Named, body: CheckRequest, _: Viewer, parts: PartsDep, session: ReadingDep
 ) -> Json:
     """Render and validate without storing or touching anything; findings instead of an error."""
     profile = ProfileSpec.model_validate(inventory.find_profile(session, name).spec)
@@ -237,7 +239,7 @@ def list_images(_: Viewer, session: ReadingDep, limit: Limit = 100, cursor: Curs
 
 
 @router.get("/images/{name}")
-def get_image(name: str, _: Viewer, session: ReadingDep) -> Json:
+def get_image(name: Named, _: Viewer, session: ReadingDep) -> Json:
     return views.image(inventory.find_image(session, name))
 
 
@@ -325,14 +327,14 @@ def _own_id(id_: str) -> str:
 
 
 @router.get("/deployments/{id_}")
-def get_deployment(id_: str, _: Viewer, session: ReadingDep) -> Json:
+def get_deployment(id_: Named, _: Viewer, session: ReadingDep) -> Json:
     deployment = deployments.find(session, _own_id(id_))
     logs = deployment_store.log_sizes(session, id_)
     return {**views.deployment(deployment), "logs": sorted(logs)}
 
 
 @router.get("/deployments/{id_}/events")
-def deployment_events(id_: str, _: Viewer, session: ReadingDep) -> Json:
+def deployment_events(id_: Named, _: Viewer, session: ReadingDep) -> Json:
     """The history, oldest first."""
     deployments.find(session, _own_id(id_))
     lines = deployment_store.history(session, id_)
@@ -340,7 +342,7 @@ def deployment_events(id_: str, _: Viewer, session: ReadingDep) -> Json:
 
 
 @router.get("/deployments/{id_}/explain")
-def explain_deployment(id_: str, _: Viewer, parts: PartsDep, session: ReadingDep) -> Json:
+def explain_deployment(id_: Named, _: Viewer, parts: PartsDep, session: ReadingDep) -> Json:
     """Last seen, expected next, and what is likely wrong, most likely first."""
     deployment = deployments.find(session, _own_id(id_))
     why = deadlines.explanation(session, deployment, parts.clock())
@@ -351,7 +353,7 @@ def explain_deployment(id_: str, _: Viewer, parts: PartsDep, session: ReadingDep
 
 
 @router.get("/deployments/{id_}/logs/{name}", response_class=PlainTextResponse)
-def deployment_log(id_: str, name: str, _: Viewer, session: ReadingDep) -> PlainTextResponse:
+def deployment_log(id_: Named, name: Named, _: Viewer, session: ReadingDep) -> PlainTextResponse:
     """A log that the installer sent, as plain text with its control characters made visible."""
     log = deployment_store.log(session, _own_id(id_), name)
     if log is None:
@@ -365,7 +367,7 @@ def deployment_log(id_: str, name: str, _: Viewer, session: ReadingDep) -> Plain
 
 @router.post("/deployments/{id_}/cancel")
 def cancel_deployment(
-    id_: str, who: Operator, parts: PartsDep, session: WritingDep, address: AddressDep
+    id_: Named, who: Operator, parts: PartsDep, session: WritingDep, address: AddressDep
 ) -> Json:
     """Once this is answered, no script, answer file or token of it works any more."""
     deployment = deployments.cancel(session, parts, _own_id(id_), by=who.name)
@@ -376,7 +378,7 @@ def cancel_deployment(
 
 @router.post("/deployments/{id_}/retry")
 def retry_deployment(
-    id_: str, who: Operator, parts: PartsDep, address: AddressDep,
+    id_: Named, who: Operator, parts: PartsDep, address: AddressDep,
     idempotency_key: Annotated[str | None, Header(max_length=255, min_length=1)] = None,
 ) -> Json:  # fmt: skip
     """A new deployment of the same host and profile; `retry_of` names the old one."""
@@ -407,7 +409,7 @@ def create_token(
 
 @router.delete("/tokens/{name}", status_code=204)
 def revoke_token(
-    name: str, who: Admin, parts: PartsDep, session: WritingDep, address: AddressDep
+    name: Named, who: Admin, parts: PartsDep, session: WritingDep, address: AddressDep
 ) -> None:
     if name == who.name:
         raise Forbidden(

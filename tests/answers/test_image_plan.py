@@ -1,0 +1,211 @@
+"""The family `image`: whatever is described arrives in the plan as it was put in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from deployer.answers import prepare
+from deployer.answers.installers.live_image import Plan
+from deployer.core.profiles import ProfileSpec
+from tests import golden
+from tests.answers import strategies
+
+IMAGE = golden.found("image")
+HOST = {"name": "web01", "macs": ["52:54:00:12:34:56"]}
+PROFILE = {"name": "web"}
+FIRST_BOOT = "/usr/lib/deployer/first-boot"
+often = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def plan(host: Any = HOST, profile: Any = PROFILE) -> dict[str, Any]:
+    """The plan that the machine would fetch, checked by its own model."""
+    values = golden.context_of(golden.snapshot(IMAGE, host, profile))
+    text = prepare.answers(IMAGE, values)["plan.json"]
+    Plan.model_validate_json(text)
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
+
+
+def file(plan: dict[str, Any], path: str) -> str:
+    (content,) = [f["content"] for f in plan["system"]["files"] if f["path"] == path]
+    return str(content)
+
+
+def bash(script: str) -> str:
+    """What bash itself has to say about a script."""
+    done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
+    return done.stderr
+
+
+def findings(host: Any = HOST, **profile: Any) -> list[str]:
+    snapshot = golden.snapshot(IMAGE, host, {**PROFILE, **profile})
+    refused = prepare.unsupported(IMAGE.family, snapshot.profile)
+    return [f.message for f in refused or golden.rendered(IMAGE, snapshot)[1]]
+
+
+# --- what is put in comes out -----------------------------------------------------------------
+
+
+@often
+@given(strategies.hosts(), strategies.PROFILES)
+def test_any_description_makes_a_plan_that_says_the_same(
+    host: dict[str, Any], profile: dict[str, Any]
+) -> None:
+    made = plan(host, profile)
+    spec = ProfileSpec.model_validate({**profile, "os": "image", "release": "x"})
+    system = made["system"]
+    assert (made["host"], system["hostname"]) == (host["name"], host["name"])
+    assert made["expect"]["macs"] == host["macs"]
+    assert (made["expect"]["uuid"], made["expect"]["serial"]) == (
+        host.get("uuid"), host.get("serial"),
+    )  # fmt: skip
+    assert made["storage"]["layout"] == spec.storage.layout
+    assert [system[f] for f in ("locale", "keyboard", "timezone", "packages")] == [
+        spec.locale, spec.keyboard, spec.timezone, spec.packages,
+    ]  # fmt: skip
+    shown = [{**user, "system": False} for user in spec.model_dump(mode="json")["users"]]
+    assert [user for user in system["users"] if not user["system"]] == shown
+    assert system["root"] == spec.root.model_dump()
+    assert [u["name"] for u in system["users"] if u["system"]] == ["deployer"][spec.verify is False :]
+
+
+@often
+@given(strategies.hosts())
+def test_every_nic_gets_a_file_that_says_the_same(host: dict[str, Any]) -> None:
+    nics = host.get("network", {}).get("interfaces") or [{"mac": host["macs"][0]}]
+    made = plan(host)
+    for number, nic in enumerate(nics, 1):
+        text = file(made, f"/etc/systemd/network/10-deployer-{number}.network")
+        lines = [line for line in text.splitlines() if "=" in line]
+        static = bool(nic.get("addresses"))
+        dhcp = nic["dhcp"] if nic.get("dhcp") is not None else not static
+        assert lines == [
+            f"MACAddress={nic['mac']}",
+            *([f"MTUBytes={nic['mtu']}"] if "mtu" in nic else []),
+            f"DHCP={'yes' if dhcp else 'no'}",
+            *(f"Address={address}" for address in nic.get("addresses", [])),
+            *(f"DNS={server}" for server in nic.get("dns", [])),
+            *([f"Domains={' '.join(nic['search'])}"] if nic.get("search") else []),
+            "ClientIdentifier=mac",
+        ]
+
+
+@often
+@given(strategies.BLOCKS.filter(bool))
+def test_the_first_boot_script_keeps_the_profiles_script_within_itself(script: str) -> None:
+    text = file(plan(profile={**PROFILE, "scripts": {"first_boot": script}}), FIRST_BOOT)
+    assert f"\n{script}\nDEPLOYER_END_OF_SCRIPT\n" in text
+    assert bash(text) == ""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "DEPLOYER_END_OF_SCRIPT\nsyntax ( error",
+        "DEPLOYER_END_OF_SCRIPT_OF_SCRIPT\nsyntax ( error",
+        "cat <<'DEPLOYER_END_OF_SCRIPT'\nsyntax ( error\nDEPLOYER_END_OF_SCRIPT\n",
+    ],
+)
+def test_a_script_cannot_end_the_text_that_it_is_part_of(script: str) -> None:
+    text = file(plan(profile={**PROFILE, "scripts": {"first_boot": script}}), FIRST_BOOT)
+    assert bash(text) == ""
+
+
+def test_the_first_boot_script_without_one_of_the_profiles_is_fine_too() -> None:
+    assert bash(file(plan(), FIRST_BOOT)) == ""
+
+
+# --- what is refused --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", ["pre", "post", "first_boot"])
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("if true; then\n  echo\n", "syntax error: unexpected end of file"),
+        ("echo 'open\n", "unexpected EOF while looking for matching `''"),
+        ("a\nfi\n", "syntax error near unexpected token `fi'"),
+    ],
+)
+def test_a_script_that_bash_cannot_read_is_named(field: str, script: str, words: str) -> None:
+    (finding,) = findings(scripts={field: script})
+    assert finding.startswith(f"scripts.{field}: ") and words in finding
+
+
+@pytest.mark.parametrize(
+    ("profile", "refused"),
+    [
+        ({"release": "debian-7"}, ["release: Image of a Debian root cannot do 'debian-7'"]),
+        ({"arch": "arm64"}, ["arch: Image of a Debian root cannot do 'arm64'"]),
+        (
+            {"storage": {"layout": "raid1"}},
+            ["storage.layout: Image of a Debian root cannot do 'raid1'"],
+        ),
+        ({"proxy": "http://p:1"}, ["proxy: Image of a Debian root cannot do 'http://p:1'"]),
+        (
+            {"kernel_args": ["quiet", "init=/bin/sh", "rd.break"]},
+            [
+                "kernel_args: Image of a Debian root cannot do 'init'",
+                "kernel_args: Image of a Debian root cannot do 'rd.break'",
+            ],
+        ),
+        (
+            {"ntp": ["a.example"], "mirror": "http://m/"},
+            [
+                "ntp: Image of a Debian root cannot do ['a.example']",
+                "mirror: Image of a Debian root cannot do 'http://m/'",
+            ],
+        ),
+    ],
+    ids=str,
+)
+def test_what_the_agent_cannot_do_is_refused_by_name(
+    profile: dict[str, Any], refused: list[str]
+) -> None:
+    assert findings(**profile) == refused
+
+
+@pytest.mark.parametrize("field", ["repositories", "proxy", "ntp", "mirror"])
+def test_a_field_that_is_only_named_asks_for_nothing(field: str) -> None:
+    empty: Any = None if field in ("proxy", "mirror") else []
+    assert findings(**{field: empty}) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "finding"),
+    [
+        ({"esp_mib": 1}, "storage.esp_mib: Input should be greater than or equal to 64"),
+        ({"swap_mib": "much"}, "storage.swap_mib: Input should be a valid integer"),
+        ({"boot_mib": None}, "storage.boot_mib: Input should be a valid integer"),
+    ],
+    ids=str,
+)
+def test_a_variable_that_makes_no_plan_is_named(variables: dict[str, Any], finding: str) -> None:
+    (found,) = findings(vars=variables)
+    assert found.startswith(finding)
+
+
+@pytest.mark.parametrize("verify", [{}, False], ids=["verified", "unverified"])
+def test_a_profile_cannot_take_the_account_that_we_verify_with(verify: Any) -> None:
+    """It would get our key beside its own rights, or we its rights beside our key."""
+    try:
+        refused = findings(users=[{"name": "deployer", "sudo": True}], verify=verify)
+    except ValueError as error:
+        refused = [str(error)]
+    assert bool(refused) == (verify is not False)
+
+
+@pytest.mark.parametrize(
+    "serial", ["S 1", "CN'7", 'S"1', "S\\1", "S${1}", "Ü-1", "a\xa0b", "`id`", "x||y", ""]
+)
+def test_a_machine_with_any_serial_is_given_its_installer(serial: str) -> None:
+    """Only the machine shows it; no check before can have seen it."""
+    snapshot = golden.snapshot(IMAGE, HOST, PROFILE)
+    values = golden.context_of(snapshot)
+    values["machine"]["serial"] = serial
+    assert prepare.boot(IMAGE, values).kernel_url

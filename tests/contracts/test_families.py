@@ -1,0 +1,153 @@
+"""Every OS family keeps the same contract. A new folder in answerfiles/ is found by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deployer.answers import prepare
+from deployer.answers.prepare import INSTALLERS
+from deployer.answers.render import environment
+from deployer.boot import grub, ipxe
+from deployer.core.profiles import ProfileSpec
+from tests import golden
+
+every_family = pytest.mark.parametrize("name", golden.families())
+MAC, SECOND = "52:54:00:12:34:56", "52:54:00:12:34:57"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5p1gk0wU4bJ7yqT8rXq3o9m0Yy0c2y6s7k5p1gk0wU"
+HASH = "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7"
+HOST: dict[str, Any] = {"name": "web01", "macs": [MAC, SECOND]}
+PROFILE: dict[str, Any] = {"name": "web", "users": [{"name": "ops"}]}
+STATIC = {"mac": MAC, "addresses": ["10.0.0.7/24"]}
+
+
+def test_there_are_families() -> None:
+    assert golden.families()
+
+
+@every_family
+def test_its_installer_and_its_templates_exist(name: str) -> None:
+    found = golden.found(name)
+    assert found.family.installer in INSTALLERS
+    for answer in found.family.answers:
+        environment(found).get_template(answer.template)
+
+
+@every_family
+def test_a_profile_field_that_it_cannot_express_is_a_field_of_profiles(name: str) -> None:
+    for path in golden.found(name).family.unsupported:
+        model: Any = ProfileSpec
+        for part in path.split("."):
+            assert part in model.model_fields, path
+            model = model.model_fields[part].annotation
+
+
+@every_family
+def test_its_boot_line_carries_the_profiles_arguments_last(name: str) -> None:
+    found = golden.found(name)
+    argument = f"{found.family.kernel_args[0]}=7"
+    snapshot = golden.snapshot(found, HOST, {**PROFILE, "kernel_args": [argument]})
+    assert str(prepare.boot(found, golden.context_of(snapshot)).arguments[-1]) == argument
+
+
+@every_family
+def test_a_name_that_could_take_over_the_boot_cannot_be_set(name: str) -> None:
+    found = golden.found(name)
+    dangerous = ["init", "rd.break", "inst.ks", "ds", "url", "autoinstall", "deployer.plan", "root"]
+    assert not set(dangerous) & set(found.family.kernel_args)
+
+
+@every_family
+def test_its_boot_script_and_files_are_the_same_however_often_they_are_asked_for(name: str) -> None:
+    found = golden.found(name)
+    assert everything(name, HOST, PROFILE) == everything(name, HOST, PROFILE)
+    assert golden.snapshot(found, HOST, PROFILE) == golden.snapshot(found, HOST, PROFILE)
+
+
+@every_family
+def test_no_answer_file_holds_a_key_of_the_service(name: str) -> None:
+    text = everything(name, HOST, PROFILE)
+    assert "PRIVATE KEY" not in text
+
+
+# --- one description, every installer ---------------------------------------------------------
+
+
+def everything(name: str, host: dict[str, Any], profile: dict[str, Any]) -> str:
+    """All that the machine is given, as one text."""
+    found = golden.found(name)
+    snapshot = golden.snapshot(found, host, profile)
+    boot = prepare.boot(found, golden.context_of(snapshot))
+    files, findings = golden.rendered(found, snapshot)
+    assert findings == []
+    return "\n".join([ipxe.script(boot), grub.script(boot), *files.values()])
+
+
+def user(**fields: Any) -> dict[str, Any]:
+    return {"users": [{"name": "ops", **fields}]}
+
+
+def nic(**fields: Any) -> dict[str, Any]:
+    return {"network": {"interfaces": [{**STATIC, **fields}]}}
+
+
+# Each with what must turn up in what the machine is given; None: it must differ from before.
+PROFILE_FIELDS: list[tuple[dict[str, Any], str | None]] = [
+    ({"locale": "de_CH.UTF-8"}, "de_CH"),
+    ({"keyboard": "ch"}, None),
+    ({"timezone": "Europe/Zurich"}, "Europe/Zurich"),
+    ({"ntp": ["ntp.example.org"]}, "ntp.example.org"),
+    ({"storage": {"layout": "lvm"}}, None),
+    ({"storage": {"layout": "raid1"}}, None),
+    ({"storage": {"layout": "encrypted"}}, None),
+    (user(sudo=True), None),
+    (user(ssh_keys=[KEY]), KEY.split()[1]),
+    (user(password_hash=HASH), HASH),
+    (user(shell="/bin/fish"), "/bin/fish"),
+    ({"root": {"ssh_keys": [KEY]}}, KEY.split()[1]),
+    ({"root": {"password_hash": HASH}}, HASH),
+    ({"packages": ["figlet"]}, "figlet"),
+    ({"mirror": "http://mirror.example.org/os"}, "mirror.example.org"),
+    ({"proxy": "http://proxy.example.org:3128"}, "proxy.example.org"),
+    ({"repositories": [{"name": "own", "url": "http://own.example.org/r"}]}, "own.example.org"),
+    ({"scripts": {"pre": "echo PRE-MARK"}}, "PRE-MARK"),
+    ({"scripts": {"post": "echo POST-MARK"}}, "POST-MARK"),
+    ({"scripts": {"first_boot": "echo FIRST-MARK"}}, "FIRST-MARK"),
+    ({"verify": False}, None),
+]
+HOST_FIELDS: list[tuple[dict[str, Any], str | None]] = [
+    ({"name": "db09"}, "db09"),
+    ({"network": {"interfaces": [STATIC]}}, "10.0.0.7"),
+    (nic(gateway="10.0.0.1"), "10.0.0.1"),
+    (nic(dns=["10.0.0.53"]), "10.0.0.53"),
+    (nic(search=["lab.example.org"]), "lab.example.org"),
+    (nic(mtu=9000), "9000"),
+    (nic(dhcp=True), None),
+    ({"network": {"interfaces": [STATIC, {"mac": SECOND, "addresses": ["10.9.0.7/16"]}]}}, "10.9.0.7"),
+    ({"network": {"interfaces": [STATIC], "domain": "corp.example.org"}}, "corp.example.org"),
+]  # fmt: skip
+
+
+@every_family
+@pytest.mark.parametrize(("change", "mark"), PROFILE_FIELDS, ids=str)
+def test_what_a_profile_asks_for_is_done_or_refused_by_name(
+    name: str, change: dict[str, Any], mark: str | None
+) -> None:
+    found = golden.found(name)
+    refused = prepare.unsupported(
+        found.family, golden.snapshot(found, HOST, {**PROFILE, **change}).profile
+    )
+    if refused:
+        assert any((f.field or "").split(".")[0] in change for f in refused)
+        return
+    given = everything(name, HOST, {**PROFILE, **change})
+    assert given != everything(name, HOST, PROFILE) and (mark or "") in given
+
+
+@every_family
+@pytest.mark.parametrize(("change", "mark"), HOST_FIELDS, ids=str)
+def test_what_a_host_asks_for_is_done(name: str, change: dict[str, Any], mark: str | None) -> None:
+    before = nic() if "network" in change and change != nic() else {}
+    given = everything(name, {**HOST, **change}, PROFILE)
+    assert given != everything(name, {**HOST, **before}, PROFILE) and (mark or "") in given

@@ -1,0 +1,136 @@
+"""The golden files: what a machine is given, for each OS family and example. `python -m tests.golden`
+writes them anew; read the diff as if it were code, because it is what machines will run.
+
+An example is a host and a profile as operators write them (tests/answers/examples/); OS, release
+and arch come from the family. What a family cannot express is golden too: `refused.txt`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from deployer.answers import context, prepare
+from deployer.answers.context import Machine, Snapshot
+from deployer.answers.families import Catalogue, FoundFamily
+from deployer.boot import grub, ipxe
+from deployer.core.inventory import HostSpec
+from deployer.core.profiles import ProfileSpec
+from deployer.core.tokens import Purpose
+from deployer.core.yamlfiles import load_all, load_one
+from deployer.errors import Finding
+
+ROOT = Path(__file__).parent.parent
+ANSWERFILES = ROOT / "answerfiles"
+EXAMPLES = Path(__file__).parent / "answers" / "examples"
+ID = "dep_01k9abcdefghjkmnpqrstvwxyz"
+BASE = "http://10.0.0.5:8081"
+TOKENS = {purpose: f"TOKEN-{purpose.upper()}" for purpose in Purpose}
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFEaJ5p1gk0wU4bJ7yqT8rXq3o9m0Yy0c2y6s7k5DEPL deployer"
+CATALOGUE = Catalogue([ANSWERFILES])
+
+
+def families() -> list[str]:
+    return CATALOGUE.names()
+
+
+def examples() -> list[str]:
+    return sorted(file.stem for file in EXAMPLES.glob("*.yaml"))
+
+
+def found(family: str) -> FoundFamily:
+    family_found = CATALOGUE.get(family)
+    assert family_found is not None
+    return family_found
+
+
+def read_example(name: str) -> dict[str, dict[str, Any]]:
+    """{"host": ..., "profile": ...} of an example."""
+    file = EXAMPLES / f"{name}.yaml"
+    documents = load_all(file.read_text(encoding="utf-8"), file.name)
+    return {document.pop("kind"): document for document in documents}
+
+
+def manifest(family: str, name: str, arch: str) -> dict[str, Any]:
+    """An image's manifest; a family whose templates read more says so in golden/images.yaml."""
+    root = {
+        "name": name, "kind": "root-archive", "arch": arch,
+        "files": [{"path": "root.tar.zst", "size": 350_000_000, "sha256": "5a" * 32}],
+        "unpacked_size": 1_200_000_000, "min_disk_size": 4_000_000_000,
+    }  # fmt: skip
+    file = ANSWERFILES / family / "golden" / "images.yaml"
+    own = load_one(file.read_text(encoding="utf-8"), str(file)) if file.exists() else {}
+    return {**root, **own.get(name, {})}
+
+
+def snapshot(
+    found: FoundFamily, host: dict[str, Any], profile: dict[str, Any]
+) -> Snapshot:
+    """What a deployment would be made from; the newest release unless the profile names one."""
+    family = found.family
+    spec = ProfileSpec.model_validate(
+        {"os": family.name, "release": family.releases[-1].version, "arch": family.arches[0], **profile}
+    )
+    boot, root = prepare.image_names(found, spec)
+    return Snapshot(
+        HostSpec.model_validate(host), spec,
+        manifest(family.name, root, spec.arch) if root else None,
+        manifest(family.name, boot, spec.arch),
+    )  # fmt: skip
+
+
+def context_of(snapshot: Snapshot, **extra_vars: Any) -> dict[str, Any]:
+    host = snapshot.host
+    return context.build(
+        snapshot, deployment_id=ID, addresses=context.urls(BASE, TOKENS, snapshot),
+        ssh_key=SSH_KEY, extra_vars=extra_vars,
+        machine=Machine(mac=host.macs[0], uuid=host.uuid, serial=host.serial),
+    )  # fmt: skip
+
+
+def rendered(found: FoundFamily, snapshot: Snapshot) -> tuple[dict[str, str], list[Finding]]:
+    """(answer files by their path, what is wrong with them)."""
+    values = context_of(snapshot)
+    files = prepare.answers(found, values)
+    return files, prepare.findings(found, values, files)
+
+
+def current(family: str, example: str) -> dict[str, str]:
+    """The golden files of this case as the code writes them now, by file name."""
+    family_found = found(family)
+    given = snapshot(family_found, **read_example(example))
+    refused = prepare.unsupported(family_found.family, given.profile)
+    if refused:
+        return {"refused.txt": "".join(f"{f.message}: {f.remedy}\n" for f in refused)}
+    files, findings = rendered(family_found, given)
+    assert not findings, findings
+    boot = prepare.boot(family_found, context_of(given))
+    return {"boot.ipxe": ipxe.script(boot), "boot.grub": grub.script(boot), **files}
+
+
+def golden(family: str, example: str) -> dict[str, str]:
+    """The golden files of this case as they are stored."""
+    folder = ANSWERFILES / family / "golden" / example
+    return {
+        str(file.relative_to(folder)): file.read_text(encoding="utf-8")
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def write(family: str) -> None:
+    """All cases of a family; what no example makes any more is removed."""
+    for folder in (ANSWERFILES / family / "golden").glob("*/"):
+        shutil.rmtree(folder)
+    for example in examples():
+        for name, text in current(family, example).items():
+            file = ANSWERFILES / family / "golden" / example / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for family in sys.argv[1:] or families():
+        write(family)

@@ -1,0 +1,220 @@
+"""The service as a process of its own, so that it can be killed; and machines that call it.
+
+Processes are forked from one that has imported everything already: a start takes a moment.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from deployer.app import build_parts
+from deployer.drivers.power.fake import Fake
+from deployer.observe import configure_logging
+from deployer.services import people
+from deployer.services.parts import Parts, utc_now
+from deployer.settings import Settings
+from tests.support.machine import FakeMachine
+from tests.support.postgres import free_port
+from tests.support.service import PROFILE, ok
+
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["deployer.serve", "deployer.engine", "tests.support.faults"])
+
+HOST = {"name": "web01", "macs": ["52:54:00:12:34:56"]}
+
+
+def until(true: Callable[[], Any], seconds: float = 10, what: str = "") -> Any:
+    """The first true answer; AssertionError when there is none in time."""
+    end = time.monotonic() + seconds
+    while not (answer := true()):
+        assert time.monotonic() < end, f"not within {seconds} s: {what or true}"
+        time.sleep(0.01)
+    return answer
+
+
+def _serve(settings: Settings, log: Path, power_log: Path, fault: Callable[[], None] | None) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    configure_logging("json")
+    _power_on_paper(power_log)
+    if fault:
+        fault()
+    from deployer import serve
+
+    serve.serve(build_parts(settings))
+
+
+def _power_on_paper(path: Path) -> None:
+    """The fake switch also writes down what it was told, where a killed process cannot take it."""
+    act = Fake._act
+
+    def written(self: Fake, what: str) -> str:
+        said = act(self, what)
+        with path.open("a") as file:
+            file.write(f"{self.settings.name} {what}\n")
+        return said
+
+    Fake._act = written  # type: ignore[method-assign]
+
+
+class LiveService:
+    """Context manager. `start()`, `kill()`, `stop()`, as often as a test likes, on the same data."""
+
+    def __init__(self, settings: Settings, *, machine_rest: float = 0.05) -> None:
+        ports = [free_port(), free_port()]
+        self.settings = settings.model_copy(
+            update={
+                "listen": f"127.0.0.1:{ports[0]}", "machine_listen": f"127.0.0.1:{ports[1]}",
+                "machine_url": f"http://127.0.0.1:{ports[1]}", "installs_per_hour": 100_000,
+            }
+        )  # fmt: skip
+        self.url = f"http://{self.settings.listen}"
+        self.log = settings.data_dir / "service.log"
+        self.power_log = settings.data_dir / "power.log"
+        self.process: Any = None
+        self.token = self._make_token()
+        self.api = self.client()
+
+    def _make_token(self) -> str:
+        from tests.support.images import register_images
+
+        parts = self.parts()
+        register_images(parts)
+        with parts.database.writing() as session:
+            _, secret = people.create_token(
+                session, "live", people.Role.ADMIN, timedelta(days=1), utc_now()
+            )
+        parts.database.dispose()
+        return secret
+
+    def parts(self) -> Parts:
+        """To look into its database from here; the caller disposes."""
+        return build_parts(self.settings, create=True)
+
+    def client(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=15)
+
+    def __enter__(self) -> LiveService:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.api.close()
+        self.kill()
+
+    def launch(self, fault: Callable[[], None] | None = None) -> LiveService:
+        """Start the process and do not wait for it; `fault` runs in it, before the service does."""
+        args = (self.settings, self.log, self.power_log, fault)
+        self.process = _PROCESSES.Process(target=_serve, args=args, daemon=True)
+        self.process.start()
+        return self
+
+    def start(self, fault: Callable[[], None] | None = None) -> LiveService:
+        """Start, and wait until it says that it is ready."""
+        self.launch(fault)
+        until(lambda: self.is_ready() or not self.process.is_alive(), 20, "ready")
+        assert self.process.is_alive(), self.log.read_text()[-3000:]
+        return self
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.is_alive():
+            os.kill(self.process.pid, signal.SIGKILL)
+        self.wait()
+
+    def terminate(self) -> None:
+        os.kill(self.process.pid, signal.SIGTERM)
+
+    def wait(self, seconds: float = 20) -> int | None:
+        """Its exit code; negative when a signal ended it."""
+        if self.process is None:
+            return None
+        self.process.join(seconds)
+        code: int | None = self.process.exitcode
+        return code
+
+    def restart(self) -> LiveService:
+        self.kill()
+        return self.start()
+
+    def machine(self, mac: str = HOST["macs"][0], address: str = "127.0.0.1") -> LiveMachine:
+        return LiveMachine(self.settings.effective_machine_url, mac, address)
+
+    def knows(self, *hosts: dict[str, Any], **profile: Any) -> None:
+        for host in hosts or (HOST,):
+            ok(self.api.post("/api/v1/hosts", json=host))
+        ok(self.api.post("/api/v1/profiles", json={**PROFILE, **profile}))
+
+    def queues(self, host: str = "web01") -> str:
+        body = {"host": host, "profile": PROFILE["name"]}
+        return str(ok(self.api.post("/api/v1/deployments", json=body))["id"])
+
+    def deployment(self, id_: str) -> dict[str, Any]:
+        return ok(self.api.get(f"/api/v1/deployments/{id_}"))
+
+    def state(self, id_: str) -> str:
+        return str(self.deployment(id_)["state"])
+
+    def waits_for(self, id_: str, *states: str, seconds: float = 15) -> None:
+        until(lambda: self.state(id_) in states, seconds, f"{id_} in {states}")
+
+    def events(self, id_: str) -> list[str]:
+        lines = ok(self.api.get(f"/api/v1/deployments/{id_}/events"))["items"]
+        return [line["event"] for line in lines]
+
+    def told(self, switch: str) -> list[str]:
+        """What the fake power switch of this name was told, by any process so far."""
+        lines = self.power_log.read_text().splitlines() if self.power_log.exists() else []
+        return [line.split()[1] for line in lines if line.split()[0] == switch]
+
+
+class LiveMachine(FakeMachine):
+    """A machine that calls over real connections, one per request, as firmware and curl do."""
+
+    def __init__(self, url: str, mac: str, address: str) -> None:
+        self.mac, self.address = mac, address
+        self.http = httpx.Client(  # type: ignore[assignment]
+            base_url=url, headers={"Connection": "close"}, timeout=15,
+            transport=httpx.HTTPTransport(local_address=address),
+        )  # fmt: skip
+        self.plan_url, self.plan = None, {}
+
+
+def in_parallel(*calls: Callable[[], Any]) -> list[Any]:
+    """All at the same moment, each in a thread; their results in order. An error is raised."""
+    results: list[Any] = [None] * len(calls)
+    gate = threading.Barrier(len(calls))
+
+    def run(number: int) -> None:
+        gate.wait()
+        try:
+            results[number] = calls[number]()
+        except BaseException as error:
+            results[number] = error
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
