@@ -1,51 +1,64 @@
 """The outbox, and the durable engine (DBOS) that runs what is in it.
 
-A transition writes effect rows in its own commit. The dispatcher hands each row to the engine
-with the row's id as workflow id, so handing it over twice is running it once; the engine tries
-again with back-off, also after a crash. Waiting (for machines, for deadlines) is not its work:
-that is columns and one query.
+A transition writes effect rows in its own commit. The dispatcher starts one engine workflow per
+row, with an id made from the row's, so starting twice is starting once; the engine tries again
+with back-off, also after a crash. Whoever carries an effect out renews its lease; when a worker
+is gone for good, or its workflow was lost with a database, the lease runs out and the effect is
+offered again. Waiting (for machines, for deadlines) is not the engine's work: that is columns and
+one query.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 from dbos import DBOS, SetWorkflowID
+from dbos._error import DBOSMaxStepRetriesExceeded
 
+from deployer.errors import Unavailable
 from deployer.observe import log, metrics
 from deployer.services import deadlines, effects
 from deployer.services.parts import Parts
 from deployer.store import effects as store
 
-_QUEUE = "effects"
-_AT_ONCE = 32
+# Threads, nearly all of which wait for a BMC or for their next try.
+_AT_ONCE = 128
 _OUTBOX_SECONDS = 0.2
 _DEADLINE_SECONDS = 1.0
+_LEASE_SECONDS = 5.0
+_LEASE = timedelta(seconds=30)
 _BACK_OFF_LIMIT = 30.0
 _TRIES, _FIRST_PAUSE_SECONDS, _PAUSE_GROWS = 6, 1.0, 2.0
 
 # The engine calls module-level functions; this is what they work with.
-_parts: Parts | None = None
+_worker: Worker | None = None
 
 
-def _perform(effect_id: str) -> None:
-    assert _parts is not None
-    effects.perform(_parts, effect_id)
+def _perform(effect_id: str, offer: int) -> None:
+    assert _worker is not None
+    effects.perform(_worker.parts, effect_id, offer)
 
 
-def _give_up(effect_id: str, error: str) -> None:
-    assert _parts is not None
-    effects.give_up(_parts, effect_id, error)
+def _give_up(effect_id: str, offer: int, error: str) -> None:
+    assert _worker is not None
+    effects.give_up(_worker.parts, effect_id, offer, error)
 
 
-def _run_effect(effect_id: str) -> None:
+def _run_effect(effect_id: str, offer: int) -> None:
     """One durable workflow: try, try again, and in the end say that it could not be done."""
-    try:
-        _perform_step(effect_id)
-    except Exception as error:
-        _give_up_step(effect_id, str(error.__cause__ or error))
+    assert _worker is not None
+    with _worker.holding(effect_id):
+        try:
+            _perform_step(effect_id, offer)
+        except DBOSMaxStepRetriesExceeded as error:
+            last = error.errors[-1]
+            if not isinstance(last, effects.TryAgain):
+                raise  # our own database was away for long; the effect will be offered again
+            _give_up_step(effect_id, offer, str(last))
 
 
 _perform_step = DBOS.step(
@@ -76,7 +89,15 @@ class Background(threading.Thread):
                 self.failures += 1
                 metrics.background_failures.labels(self.name).inc()
                 log.error("background_failure", task=self.name, error=str(error), exc_info=True)
-            self._poke.wait(min(self.pause * 2**self.failures, _BACK_OFF_LIMIT))
+            self._rest()
+
+    def _rest(self) -> None:
+        if self.failures:
+            # Not to be poked: whatever failed would be called as often as somebody commits.
+            doublings = min(self.failures, 10)
+            self._stop_asked.wait(min(self.pause * 2**doublings, _BACK_OFF_LIMIT))
+        else:
+            self._poke.wait(self.pause)
 
     def poke(self) -> None:
         """There may be work: do not sleep out the pause."""
@@ -96,14 +117,18 @@ class Worker:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        self._in_hand: set[str] = set()
+        self._guard = threading.Lock()
+        self._outbox = Background("outbox", self._dispatch, _OUTBOX_SECONDS)
         self.tasks = [
-            Background("outbox", self._dispatch, _OUTBOX_SECONDS),
+            self._outbox,
             Background("deadlines", lambda: deadlines.expire(parts), _DEADLINE_SECONDS),
+            Background("leases", self._mind_leases, _LEASE_SECONDS),
         ]
 
     def start(self) -> None:
-        global _parts
-        _parts = self.parts
+        global _worker
+        _worker = self
         url = str(self.parts.database.url.render_as_string(hide_password=False))
         if self.parts.database.is_sqlite:
             # A file of its own, so that the engine's polling and our writers do not wait in line.
@@ -120,24 +145,57 @@ class Worker:
             }
         )
         DBOS.launch()
-        DBOS.register_queue(_QUEUE, worker_concurrency=_AT_ONCE, polling_interval_sec=0.25)
-        with self.parts.database.writing() as session:
-            store.offer_unfinished_again(session)
-        self.parts.database.after_commit(self.tasks[0].poke)
+        self.parts.database.after_commit(self._outbox.poke)
         for task in self.tasks:
             task.start()
 
+    @contextmanager
+    def holding(self, effect_id: str) -> Iterator[None]:
+        """While this lasts, the effect's lease is renewed."""
+        with self._guard:
+            self._in_hand.add(effect_id)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._in_hand.discard(effect_id)
+            self._outbox.poke()
+
+    @property
+    def in_hand(self) -> list[str]:
+        """Ids of the effects that are being carried out, or wait for their next try."""
+        with self._guard:
+            return sorted(self._in_hand)
+
     def _dispatch(self) -> None:
         """Hand over what is in the outbox; only then is it marked as handed over."""
+        room = _AT_ONCE - len(self.in_hand)
+        if room <= 0:
+            return
         with self.parts.database.reading() as session:
-            waiting = [effect.id for effect in store.undispatched(session, limit=200)]
+            waiting = store.undispatched(session, room)
         if not waiting:
             return
-        for effect_id in waiting:
-            with SetWorkflowID(effect_id):
-                DBOS.enqueue_workflow(_QUEUE, _workflow, effect_id)
+        for effect in waiting:
+            with SetWorkflowID(f"{effect.id}-{effect.offer}"):
+                # Not by one of the engine's queues: it would poll for what we can tell it.
+                DBOS.start_workflow(_workflow, effect.id, effect.offer)
         with self.parts.database.writing() as session:
-            store.mark_dispatched(session, waiting, self.parts.clock())
+            ids = [effect.id for effect in waiting]
+            store.mark_dispatched(session, ids, self.parts.clock(), _LEASE)
+
+    def _mind_leases(self) -> None:
+        """Renew our own, and offer again what nobody has in hand any more."""
+        now, ours = self.parts.clock(), self.in_hand
+        if ours:
+            with self.parts.database.writing() as session:
+                store.renew(session, ours, now + _LEASE)
+        with self.parts.database.reading() as session:
+            abandoned = store.abandoned(session, now)
+        if abandoned:
+            log.warning("effects_abandoned", effects=abandoned)
+            with self.parts.database.writing() as session:
+                store.offer_again(session, abandoned, now)
 
     @property
     def problems(self) -> list[str]:
@@ -145,10 +203,17 @@ class Worker:
         return [task.name for task in self.tasks if not task.healthy]
 
     def stop(self, seconds: float = 5) -> None:
-        """Take no new work, and give the work in hand a little time; the rest is taken up again."""
+        """Take no new work, and give the work in hand a little time; the rest is handed back."""
         for task in self.tasks:
             task.stop()
         end = time.monotonic() + seconds
         for task in self.tasks:
             task.join(max(0.1, end - time.monotonic()))
-        DBOS.destroy(workflow_completion_timeout_sec=int(max(0, end - time.monotonic())))
+        while self.in_hand and time.monotonic() < end:
+            time.sleep(0.05)
+        DBOS.destroy()
+        if unfinished := self.in_hand:
+            log.warning("effects_handed_back", effects=unfinished)
+            # Without a database they are handed back by their leases.
+            with suppress(Unavailable), self.parts.database.writing() as session:
+                store.renew(session, unfinished, self.parts.clock())

@@ -46,12 +46,13 @@ metrics = SimpleNamespace(
     ),
 )  # fmt: skip
 
-_TOKEN_IN_PATH = re.compile(r"/d/[^/]+")
+# Where a token belongs, and what looks like one elsewhere: a client may get its URL wrong.
+_TOKEN_IN_PATH = re.compile(r"(?<=/d/)[^/]+|[0-9a-z]{58}")
 
 
 def masked_path(path: str) -> str:
     """A request path as it may be logged: a token in it opens doors, so it is left out."""
-    return _TOKEN_IN_PATH.sub("/d/***", path)
+    return _TOKEN_IN_PATH.sub("***", path)
 
 
 def configure_logging(format_: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 import threading
 from contextlib import nullcontext
 from typing import Any
@@ -75,7 +77,15 @@ def serve(parts: Parts, *, with_worker: bool = True) -> None:
         if worker:
             worker.stop()
         parts.database.dispose()
+    _leave(worker)
+
+
+def _leave(worker: Worker | None) -> None:
     log.info("stopped")
+    if worker and worker.in_hand:
+        # Threads that still wait for a BMC would keep this process; their effects are handed back.
+        sys.stdout.flush()
+        os._exit(0)
 
 
 async def _run(servers: list[_Server]) -> None:
@@ -102,3 +112,4 @@ def work(parts: Parts) -> None:
     asked.wait()
     worker.stop()
     parts.database.dispose()
+    _leave(worker)

@@ -12,7 +12,6 @@ import fcntl
 import itertools
 import json
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -21,7 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,11 +28,9 @@ import httpx
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
 
 from deployer.cli.client import Client
 from deployer.cli.watch import OneMachine
-from deployer.core.explain import show_duration
 from deployer.core.lifecycle import RESTING, State
 from deployer.core.text import printable
 from deployer.errors import DeployerError
@@ -43,10 +40,10 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".demo"
 IMAGES = [ROOT / ".cache/images" / name for name in ("live-x86_64", "debian-12-x86_64")]
 COMMAND = ROOT / ".venv/bin/deployer"
-KEY, KNOWN_HOSTS = FOLDER / "key", FOLDER / "known_hosts"
+KEY = FOLDER / "key"
 HOST, PROFILE, MAC = "demo", "debian-12-image", "52:54:00:de:00:01"
 
-_READY_SECONDS, _BOOTING_SECONDS, _INSTALL_SECONDS = 60, 15, 600
+_READY_SECONDS, _BOOTING_SECONDS, _INSTALL_SECONDS = 60, 15, 900
 _POLL_SECONDS = 0.4
 # What the live system says on its console when it can do no more, perhaps not even call us.
 _GAVE_UP = "Deployer: FAILED"
@@ -125,14 +122,16 @@ class Service:
             self._stop(self.process)
 
     def _wait_until_ready(self) -> None:
-        end = time.monotonic() + _READY_SECONDS
+        end, seen = time.monotonic() + _READY_SECONDS, "no answer"
         while time.monotonic() < end:
             self.check_alive()
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/readyz", trust_env=False).status_code == 200:
+                answer = httpx.get(f"{self.url}/readyz", trust_env=False)
+                if answer.status_code == 200:
                     return
-            time.sleep(0.1)
-        raise DemoError(f"the service is not ready after {_READY_SECONDS} s; see {self.log}")
+                seen = answer.text
+            time.sleep(0.2)
+        raise DemoError(f"the service is not ready after {_READY_SECONDS} s: {seen}")
 
     def check_alive(self) -> None:
         if self.process is None or self.process.poll() is not None:
@@ -199,7 +198,7 @@ def describe(api: Client, ssh_port: int) -> None:
     else:
         api.send("POST", "/hosts", {"name": HOST, **host})
     profile = {
-        "name": PROFILE, "os": "image", "release": "debian-12",
+        "name": PROFILE, "os": "image", "release": "debian-12", "locale": "C.UTF-8",
         "storage": {"disk": {"min_size": "2G"}},
         "users": [{"name": "ops", "sudo": True, "ssh_keys": [public_key()]}],
         "verify": {"release": "12", "packages": ["openssh-server"]},
@@ -255,7 +254,7 @@ class Lines:
         if now and deployment["state"] == State.INSTALLING:
             percent = now["percent"] or 0
             # A stage is one line, but for the long one: that gets a line for every quarter.
-            line = f"    {percent:3.0f} %  {shown(now['message'], 60)}"
+            line = f"    {percent:3.0f} %  {shown(now['stage'])}"
             self._once(f"{now['stage']} {percent // 25}", line)
         for state, seconds in seconds_in(self.api.get(f"/deployments/{deployment['id']}/events")):
             usually = f"  usually {self.usual[state]:.0f} s" if self.usual.get(state) else ""
@@ -316,17 +315,14 @@ def heading(console: Console, text: str) -> None:
 
 
 def tell_history(console: Console, events: list[Json]) -> None:
-    table = Table("after", "event", "by", "", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    heading(console, "What happened")
     start = datetime.fromisoformat(events[0]["at"])
     for event in events:
         after = (datetime.fromisoformat(event["at"]) - start).total_seconds()
         name = f"{event['event']} → {event['to']}" if event["to"] else event["event"]
-        by = event["by"].removeprefix("machine ")
-        table.add_row(
-            f"{after:5.1f} s", shown(name), shown(by), shown(essence(event["detail"]), 200)
-        )
-    heading(console, "What happened")
-    console.print(table)
+        by = event["by"].split()[0]
+        line = f"  {after:5.1f} s  {name:31}  {by:7}  {essence(event['detail'])}"
+        console.print(shown(line.rstrip(), limit=console.width - 2))
 
 
 def essence(detail: Json) -> str:
@@ -347,31 +343,37 @@ def tell_facts(console: Console, events: list[Json]) -> None:
             console.print(f"  {mark} {shown(check['name'])}: {shown(check['found'])}")
 
 
-def login_command(ssh_port: int) -> list[str]:
-    """For a person in the project's folder.
+LOGIN = f"ssh -F {FOLDER.name}/ssh_config {HOST}"
+
+
+def write_ssh_config(port: int) -> None:
+    """For LOGIN, in the project's folder.
 
     The machine is new and on our loopback, so ssh may learn its key now; the service's own login
     knew the key beforehand, from the installer.
     """
-    known = f"UserKnownHostsFile={KNOWN_HOSTS.relative_to(ROOT)}"
-    return [
-        "ssh", "-i", str(KEY.relative_to(ROOT)), "-p", str(ssh_port), "-o", known,
-        "-o", "StrictHostKeyChecking=accept-new", "ops@127.0.0.1",
-    ]  # fmt: skip
+    known = FOLDER / "known_hosts"
+    known.unlink(missing_ok=True)
+    options = {
+        "HostName": "127.0.0.1", "Port": port, "User": "ops", "IdentityFile": f'"{KEY}"',
+        "IdentitiesOnly": "yes", "UserKnownHostsFile": f'"{known}"',
+        "StrictHostKeyChecking": "accept-new", "LogLevel": "ERROR",
+    }  # fmt: skip
+    lines = [f"Host {HOST}", *(f"  {name} {value}" for name, value in options.items())]
+    (FOLDER / "ssh_config").write_text("\n".join(lines) + "\n")
 
 
-def log_in(console: Console, ssh_port: int) -> None:
+def log_in(console: Console) -> None:
     """A login as a person would do it, on the screen."""
-    KNOWN_HOSTS.unlink(missing_ok=True)
-    command, remote = login_command(ssh_port), "hostname; head -1 /etc/os-release; lsblk"
-    heading(console, "A login with the key of the profile's user ops")
-    console.print(f"  $ {escape(shlex.join(command))} '{remote}'", soft_wrap=True)
+    remote = "hostname; head -1 /etc/os-release; lsblk"
+    heading(console, "A login with the key of the profile's user")
+    console.print(f"  $ {LOGIN} '{remote}'")
     done = subprocess.run(
-        [*command[:-1], "-q", "-o", "BatchMode=yes", command[-1], remote],
-        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+        [*LOGIN.split(), "-o", "BatchMode=yes", remote], cwd=ROOT, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     for line in (done.stdout + done.stderr).splitlines():
-        console.print(f"  {shown(line)}")
+        console.print(f"  {shown(line.rstrip())}")
     if done.returncode != 0:
         raise DemoError(f"the login failed, exit code {done.returncode}")
 
@@ -403,7 +405,8 @@ class Demo:
             self.console.print(f"  {name} imported, checksums verified")
         describe(api, self.ssh_port)
         self._install(api)
-        log_in(self.console, self.ssh_port)
+        write_ssh_config(self.ssh_port)
+        log_in(self.console)
 
     def _install(self, api: Client) -> None:
         heading(self.console, f"Host {HOST} becomes {PROFILE}")
@@ -414,6 +417,7 @@ class Demo:
         )
         self.deployment = id_ = request_deployment(api)
         self.stack.enter_context(machine)
+        self.console.print("  switched on, as a person would do it\n")
         with picture(api, self.console) as view:
             watch(api, id_, machine, view, self.service)
         events = api.get(f"/deployments/{id_}/events")["items"]
@@ -450,7 +454,7 @@ class Demo:
         heading(self.console, "Both stay on until Ctrl-C. In another shell:")
         environment = f"DEPLOYER_SERVER={self.service.url} DEPLOYER_TOKEN=$(cat .demo/token)"
         for line in (
-            shlex.join(login_command(self.ssh_port)),
+            LOGIN,
             f"{environment} .venv/bin/deployer status {HOST}",
         ):
             self.console.print(f"  $ {escape(line)}", soft_wrap=True)
@@ -464,8 +468,10 @@ def play(demo: Demo, keep: bool) -> int:
     begun = time.monotonic()
     try:
         demo.run()
-        spent = show_duration(timedelta(seconds=time.monotonic() - begun))
-        demo.console.print(f"\n[bold green]Done[/] in {spent}, from an empty disk to a login.")
+        spent = time.monotonic() - begun
+        demo.console.print(
+            f"\n[bold green]Done[/] in {spent:.0f} s: from an empty disk to a login."
+        )
         if keep:
             demo.keep()
     except (DemoError, DeployerError, subprocess.SubprocessError) as problem:

@@ -74,7 +74,7 @@ class Machine:
         return [
             "qemu-system-x86_64", "-accel", self.accelerator, "-cpu", "max",
             "-M", "q35,graphics=off" if self.firmware == "bios" else "q35",
-            "-m", str(self.memory_mib), "-smp", "1",
+            "-m", str(self.memory_mib), "-smp", "2",
             "-display", "none", "-nodefaults", "-monitor", "none",
             "-chardev", f"file,id=console,path={self.console_file},append=on",
             "-serial", "chardev:console",

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from deployer.app import build_parts
@@ -22,6 +23,9 @@ DATABASES = ["sqlite", "postgresql"]
 
 def pytest_configure() -> None:
     configure_logging("json")
+    # Hypothesis without a stop-watch: a machine that is busy must not fail a test.
+    hypothesis.settings.register_profile("patient", deadline=None)
+    hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
-"""The golden files: what a machine is given, for each OS family and example. `python -m tests.golden`
-writes them anew; read the diff as if it were code, because it is what machines will run.
+"""The golden files: what a machine is given, for each OS family and example.
+
+`python -m tests.golden` writes them anew; read the diff as if it were code, because it is what
+machines will run.
 
 An example is a host and a profile as operators write them (tests/answers/examples/); OS, release
 and arch come from the family. What a family cannot express is golden too: `refused.txt`.
@@ -28,7 +30,9 @@ EXAMPLES = Path(__file__).parent / "answers" / "examples"
 ID = "dep_01k9abcdefghjkmnpqrstvwxyz"
 BASE = "http://10.0.0.5:8081"
 TOKENS = {purpose: f"TOKEN-{purpose.upper()}" for purpose in Purpose}
-SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFEaJ5p1gk0wU4bJ7yqT8rXq3o9m0Yy0c2y6s7k5DEPL deployer"
+SSH_KEY = (
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFEaJ5p1gk0wU4bJ7yqT8rXq3o9m0Yy0c2y6s7k5DEPL deployer"
+)
 CATALOGUE = Catalogue([ANSWERFILES])
 
 
@@ -65,13 +69,16 @@ def manifest(family: str, name: str, arch: str) -> dict[str, Any]:
     return {**root, **own.get(name, {})}
 
 
-def snapshot(
-    found: FoundFamily, host: dict[str, Any], profile: dict[str, Any]
-) -> Snapshot:
+def snapshot(found: FoundFamily, host: dict[str, Any], profile: dict[str, Any]) -> Snapshot:
     """What a deployment would be made from; the newest release unless the profile names one."""
     family = found.family
     spec = ProfileSpec.model_validate(
-        {"os": family.name, "release": family.releases[-1].version, "arch": family.arches[0], **profile}
+        {
+            "os": family.name,
+            "release": family.releases[-1].version,
+            "arch": family.arches[0],
+            **profile,
+        }
     )
     boot, root = prepare.image_names(found, spec)
     return Snapshot(

@@ -168,6 +168,8 @@ def upgrade() -> None:
         sa.Column("args", sa.JSON(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("dispatched_at", UtcDateTime(), nullable=True),
+        sa.Column("lease_until", UtcDateTime(), nullable=True),
+        sa.Column("offer", sa.Integer(), nullable=False),
         sa.Column("started_at", UtcDateTime(), nullable=True),
         sa.Column("ended_at", UtcDateTime(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
@@ -178,6 +180,13 @@ def upgrade() -> None:
     with op.batch_alter_table("effects", schema=None) as batch_op:
         batch_op.create_index(
             batch_op.f("ix_effects_deployment_id"), ["deployment_id"], unique=False
+        )
+        batch_op.create_index(
+            "ix_effects_lease",
+            ["lease_until"],
+            unique=False,
+            sqlite_where=sa.text("ended_at IS NULL"),
+            postgresql_where=sa.text("ended_at IS NULL"),
         )
         batch_op.create_index(
             "ix_effects_undispatched",
@@ -227,6 +236,11 @@ def downgrade() -> None:
             "ix_effects_undispatched",
             sqlite_where=sa.text("dispatched_at IS NULL"),
             postgresql_where=sa.text("dispatched_at IS NULL"),
+        )
+        batch_op.drop_index(
+            "ix_effects_lease",
+            sqlite_where=sa.text("ended_at IS NULL"),
+            postgresql_where=sa.text("ended_at IS NULL"),
         )
         batch_op.drop_index(batch_op.f("ix_effects_deployment_id"))
 

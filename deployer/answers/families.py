@@ -8,11 +8,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from deployer import plugins
+from deployer.answers import installers
+from deployer.answers.installers.base import Installer
 from deployer.core.families import Family
 from deployer.core.yamlfiles import load_one
 from deployer.errors import ConfigurationError, Invalid
 
 SHARED = "_shared"
+INSTALLERS: dict[str, Installer] = plugins.find(installers, "INSTALLER")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -34,6 +38,7 @@ class Catalogue:
                 name = file.parent.name
                 if name not in self._found:
                     family = load_model(Family, file, name=name)
+                    _refuse_unknown_installer(family, file)
                     self._found[name] = FoundFamily(family, _template_folders(roots, name))
 
     def names(self) -> list[str]:
@@ -41,6 +46,16 @@ class Catalogue:
 
     def get(self, name: str) -> FoundFamily | None:
         return self._found.get(name)
+
+
+def _refuse_unknown_installer(family: Family, file: Path) -> None:
+    if family.installer not in INSTALLERS:
+        raise ConfigurationError(
+            f"{file}: installer: there is no installer {family.installer!r}",
+            field="installer",
+            value=family.installer,
+            remedy=f"choose one of: {', '.join(sorted(INSTALLERS))}",
+        )
 
 
 def _template_folders(roots: list[Path], name: str) -> tuple[Path, ...]:

@@ -8,17 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployer import plugins
-from deployer.answers import installers
-from deployer.answers.families import FoundFamily
-from deployer.answers.installers.base import Installer
+from deployer.answers.families import INSTALLERS, FoundFamily
 from deployer.answers.render import environment, render_file, render_string
 from deployer.core.bootspec import InstallerBoot, KernelArgument
 from deployer.core.families import Family
 from deployer.core.profiles import ProfileSpec
 from deployer.errors import Finding, Invalid
-
-INSTALLERS: dict[str, Installer] = plugins.find(installers, "INSTALLER")
 
 
 def image_names(found: FoundFamily, profile: ProfileSpec) -> tuple[str, str | None]:

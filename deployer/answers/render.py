@@ -19,6 +19,11 @@ from deployer.errors import Finding, Invalid
 
 # The largest answer file that any installer here is known to accept in good time.
 OUTPUT_LIMIT = 1024 * 1024
+# What an expression in a template can end in.
+_TEMPLATE_FAULTS = (
+    jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
+    ValueError,
+)  # fmt: skip
 
 
 def _as_json(value: Any) -> str:
@@ -71,7 +76,7 @@ def _render(render: Any, name: str) -> str:
         raise _failed(error.message or "", error.name or name, error.lineno) from None
     except jinja2.TemplateNotFound as error:
         raise _failed(f"there is no template {error.name}", name, None) from None
-    except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError, LookupError) as error:
+    except _TEMPLATE_FAULTS as error:
         file, line = _template_position(error, name)
         raise _failed(str(error), file, line) from None
     if len(text) > OUTPUT_LIMIT:

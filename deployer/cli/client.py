@@ -115,7 +115,12 @@ class Client:
             body = answer.json()
         except ValueError:
             body = None
-        return body if isinstance(body, dict) and "detail" in body else self._stranger(answer)
+        if not isinstance(body, dict) or "detail" not in body:
+            return self._stranger(answer)
+        # The machine side says no more than this to anybody.
+        if answer.status_code == 404 and "remedy" not in body:
+            body["remedy"] = f"is {self.server} people's side of Deployer, usually port 8080?"
+        return body
 
     def _stranger(self, answer: httpx.Response) -> Json:
         return {

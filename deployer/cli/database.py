@@ -65,7 +65,7 @@ def check(json: Json = False) -> None:
     if json:
         output.show_json(found)
     else:
-        output.console().print(output.facts(found.items()))
+        output.show(output.facts(found.items()))
     raise typer.Exit(0 if found["integrity"] == "ok" and not found["remedy"] else 1)
 
 

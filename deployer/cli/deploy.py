@@ -83,8 +83,8 @@ def _confirm_count(names: list[str], count: int | None) -> None:
         )  # fmt: skip
     if count is not None and count != len(names):
         raise Invalid(
-            f"--count says {count}, but these are {len(names)} hosts", field="--count", value=count,
-            remedy="look at the list of hosts again; nothing was queued",
+            f"--count says {count}, but {len(names)} are named; nothing was queued",
+            field="--count", value=count, remedy="look at the list of hosts again",
         )  # fmt: skip
 
 

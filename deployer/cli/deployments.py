@@ -28,7 +28,7 @@ def status(
     target: Annotated[
         str | None,
         typer.Argument(
-            metavar="[HOST|ID]",
+            metavar="HOST|ID",
             autocompletion=complete_host,
             help="A host or a deployment; otherwise all that are unfinished, and recent ones.",
         ),
@@ -59,7 +59,7 @@ def _status_of_all(api: Client, state: State | None, profile: str | None, json: 
     if not rows:
         output.say("there are no such deployments" if state or profile else _NOTHING_YET)
         return
-    output.console().print(_table(rows[:_ROWS]))
+    output.show(_table(rows[:_ROWS]))
     if len(rows) > _ROWS:
         output.note(f"... and {len(rows) - _ROWS} more; choose with --state or --profile")
 
@@ -115,9 +115,9 @@ def _status_of_one(api: Client, target: str, json: bool) -> None:
 def _show(deployment: Json, events: list[Json]) -> None:
     title = f"{deployment['host']} becomes {deployment['profile']}: "
     output.say(Text.assemble(output.safe(title), output.state(deployment["state"])))
-    output.console().print(output.facts(_facts(deployment)))
+    output.show(output.facts(_facts(deployment)))
     output.say("")
-    output.console().print(_timeline(events))
+    output.show(_timeline(events))
 
 
 def _facts(deployment: Json) -> list[tuple[str, Any]]:
@@ -167,7 +167,7 @@ def explain(ctx: typer.Context, target: Target, json: AsJson = False) -> None:
     since = f" for {output.age(deployment['state_since'])}"
     output.say(Text.assemble(output.safe(title), output.state(why["state"]), since))
     likely = [f"{number}. {cause}" for number, cause in enumerate(why["likely"], 1)]
-    output.console().print(
+    output.show(
         output.facts([
             ("cause", why["cause"]),
             ("last seen", why["last_seen"]),

@@ -119,14 +119,14 @@ def _item(record: Record, findings: list[Finding]) -> Item | None:
         findings += masks
         return None
     try:
+        json.dumps(data, allow_nan=False, default=str)
         spec = model.model_validate(data)
         full = spec.model_dump(mode="json")
         body = spec.model_dump(mode="json", exclude_unset=True)
-        json.dumps(full, allow_nan=False)
     except ValidationError as error:
         findings += _broken_rules(record, model, data, error)
         return None
-    except ValueError:
+    except (ValueError, TypeError):
         findings.append(
             _finding(record, ("vars",), "holds a value that JSON has not", "use text and numbers")
         )

@@ -33,7 +33,7 @@ def list_hosts(
     if json:
         output.show_list(found)
     elif found:
-        output.console().print(_table(found))
+        output.show(_table(found))
     else:
         output.say("no host is like this" if label or query else "there are no hosts yet")
 

@@ -29,7 +29,7 @@ def list_images(ctx: typer.Context, json: AsJson = False) -> None:
     if json:
         output.show_list(found)
     elif found:
-        output.console().print(_table(found))
+        output.show(_table(found))
     else:
         output.say("there are no images yet; `deployer image build live` makes the first")
 

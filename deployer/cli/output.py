@@ -48,6 +48,17 @@ def say(text: str | Text) -> None:
     console().print(text)
 
 
+def show(table: Table) -> None:
+    """A table; in a pipe without the blanks that would fill the last column."""
+    to = console()
+    if to.is_terminal:
+        to.print(table)
+        return
+    with to.capture() as captured:
+        to.print(table)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
 def note(text: str) -> None:
     """For the person, not for the pipe."""
     console(stderr=True).print(safe(text, "dim"))

@@ -30,7 +30,7 @@ def list_profiles(
     if json:
         output.show_list(found)
     elif found:
-        output.console().print(_table(found))
+        output.show(_table(found))
     else:
         output.say("no profile is like this" if query else "there are no profiles yet")
 

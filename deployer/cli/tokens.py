@@ -60,18 +60,23 @@ def list_tokens(
     """Names, roles and dates; the secrets are kept nowhere."""
     from deployer.cli import local, output
     from deployer.store import people
-    from deployer.web import views
 
     with local.parts() as parts, parts.database.reading() as session:
-        rows = [views.token(row) for row in people.tokens(session, after="", limit=100_000)]
+        rows = [
+            row.model_dump(mode="json", exclude={"hash"})
+            for row in people.tokens(session, after="", limit=100_000)
+        ]
     if json:
         output.show_list(rows)
+        return
+    if not rows:
+        output.say("there are no tokens yet")
         return
     made = output.table("name", "role", "created", "expires", "last used")
     for row in rows:
         days = [(row[key] or "never")[:10] for key in ("created_at", "expires_at", "last_used_at")]
         made.add_row(output.safe(row["name"]), row["role"], *days)
-    output.console().print(made if rows else "there are no tokens yet")
+    output.show(made)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deployer.cli import output
+from deployer.cli.failures import ConnectionLost
 from deployer.core.explain import show_duration
 from deployer.core.lifecycle import RESTING, State
 from deployer.errors import DeployerError
@@ -50,6 +51,11 @@ def follow(api: Client, started: list[Json], console: Console) -> list[Json]:
             _live(api, now, usual, console)
         else:
             _poll(api, now, PlainPicture(console, usual))
+    except ConnectionLost as error:
+        raise ConnectionLost(
+            f"{error.message}; tried for {PATIENCE_SECONDS:.0f} s",
+            remedy="the deployments go on without us; look again later: `deployer status`",
+        ) from None
     except KeyboardInterrupt:
         output.note("not watching any more; the deployments go on: `deployer status`")
         raise SystemExit(130) from None
@@ -134,7 +140,11 @@ def _said(progress: Json) -> str:
 
 def _usually(usual: Usual, deployment: Json, state: str) -> str:
     seconds = usual.get(deployment["profile"], {}).get(state)
-    return "" if seconds is None or seconds < 1 else f"usually {show_duration(timedelta(seconds=seconds))}"
+    return (
+        ""
+        if seconds is None or seconds < 1
+        else f"usually {show_duration(timedelta(seconds=seconds))}"
+    )
 
 
 # --- live -------------------------------------------------------------------------------------

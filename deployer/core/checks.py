@@ -38,7 +38,8 @@ COMMANDS = {
 def package_command(packages: list[str]) -> str:
     names = " ".join(shlex.quote(name) for name in packages)
     query = r"'${binary:Package} ${db:Status-Status}\n'"
-    return f"dpkg-query --show --showformat={query} {names} 2>/dev/null || rpm -q {names}"
+    rpm = r"rpm -q --qf '%{NAME} installed\n'"
+    return f"dpkg-query --show --showformat={query} {names} 2>/dev/null || {rpm} {names}"
 
 
 def judge(
@@ -70,7 +71,7 @@ def _disk(output: str, expected: dict[str, Any]) -> Check:
     wanted = _describe(expected.get("serial"), expected["size"])
     try:
         disks = [d for d in json.loads(output)["blockdevices"] if _holds_root(d)]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return Check("disk", wanted, "no list of disks", False)
     found = "; ".join(_describe(d.get("serial"), d.get("size", 0)) for d in disks)
     ok = len(disks) == 1 and disks[0].get("size") == expected["size"]
@@ -90,12 +91,7 @@ def _holds_root(device: dict[str, Any]) -> bool:
 
 
 def _package(output: str, name: str) -> Check:
-    lines = [line.split() for line in output.splitlines()]
-    # dpkg names a package of another architecture `name:arch`; rpm prints name-version.
-    ok = any(
-        (words[0].split(":")[0] == name and words[-1] == "installed")
-        or (len(words) == 1 and words[0].startswith(name + "-"))
-        for words in lines
-        if words
-    )
+    # dpkg names a package of another architecture `name:arch`.
+    found = [line.split() for line in output.splitlines()]
+    ok = any(len(w) == 2 and w[0].split(":")[0] == name and w[1] == "installed" for w in found)
     return Check(f"package {name}", "installed", "installed" if ok else "not installed", ok)

@@ -6,7 +6,7 @@ exactly one match is an abort: no answer is better than the wrong disk.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,8 @@ from deployer.core.sizes import Size, show_size
 from deployer.core.text import Line
 
 DiskType = Literal["hdd", "ssd", "nvme"]
+# An empty condition would hold for every disk whose firmware keeps silent.
+Given = Annotated[Line, Field(min_length=1)]
 
 
 class Disk(BaseModel):
@@ -45,10 +47,10 @@ class DiskRule(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    serial: Line | None = None
-    wwn: Line | None = None
-    model: Line | None = None  # part of the model name, case does not count
-    path: Line | None = None
+    serial: Given | None = None
+    wwn: Given | None = None
+    model: Given | None = None  # part of the model name, case does not count
+    path: Given | None = None
     min_size: Size | None = None
     max_size: Size | None = None
     type: DiskType | None = None
@@ -58,6 +60,10 @@ class DiskRule(BaseModel):
         sizes = {"min_size", "max_size"}
         given = self.model_dump(exclude_none=True)
         return ", ".join(f"{k}: {show_size(v) if k in sizes else v}" for k, v in given.items())
+
+
+# Seldom the machine's own: a backup disk, or a LUN that others use too. lsblk's words for TRAN.
+_EXTERNAL = {"usb", "ieee1394", "fc", "fcoe", "iscsi"}
 
 
 class NoDisk(Exception):
@@ -74,6 +80,8 @@ def _misfit(rule: DiskRule, disk: Disk, needed: int) -> str | None:
         return "removable"
     if disk.read_only:
         return "read-only"
+    if disk.transport in _EXTERNAL and not (rule.serial or rule.wwn):
+        return f"attached by {disk.transport}; only its serial or WWN can choose it"
     if differs(rule.serial, disk.serial):
         return f"its serial is {disk.serial or 'unknown'}"
     if differs(rule.wwn, disk.wwn):
@@ -85,9 +93,10 @@ def _misfit(rule: DiskRule, disk: Disk, needed: int) -> str | None:
     if rule.type is not None and rule.type != disk.type:
         return f"its type is {disk.type or 'unknown'}"
     if disk.size < max(rule.min_size or 0, needed):
-        return f"smaller than {show_size(max(rule.min_size or 0, needed))}"
+        least = max(rule.min_size or 0, needed)
+        return f"{disk.size} bytes, smaller than {show_size(least)} ({least} bytes)"
     if rule.max_size is not None and disk.size > rule.max_size:
-        return f"larger than {show_size(rule.max_size)}"
+        return f"{disk.size} bytes, larger than {show_size(rule.max_size)}"
     return None
 
 
@@ -101,9 +110,9 @@ def _single(rule: DiskRule, fitting: list[Disk]) -> Disk | None:
 
 def choose(rule: DiskRule, disks: list[Disk], needed: int = 0) -> Disk:
     """The one disk that `rule` means, at least `needed` bytes large; NoDisk otherwise."""
-    misfits = {disk.path: _misfit(rule, disk, needed) for disk in disks}
-    fitting = [disk for disk in disks if misfits[disk.path] is None]
-    wwns = [d.wwn for d in fitting if d.wwn]
+    judged = [(disk, _misfit(rule, disk, needed)) for disk in disks]
+    fitting = [disk for disk, misfit in judged if misfit is None]
+    wwns = [d.wwn.strip().casefold() for d in fitting if d.wwn]
     if len(wwns) != len(set(wwns)):
         raise NoDisk(
             "two paths lead to one disk (same WWN): "
@@ -113,7 +122,7 @@ def choose(rule: DiskRule, disks: list[Disk], needed: int = 0) -> Disk:
     disk = _single(rule, fitting)
     if disk is not None:
         return disk
-    seen = "; ".join(f"{d.describe()} ({misfits[d.path] or 'fits'})" for d in disks)
+    seen = "; ".join(f"{disk.describe()} ({misfit or 'fits'})" for disk, misfit in judged)
     problem = f"{len(fitting)} disks fit" if fitting else "no disk fits"
     raise NoDisk(
         f"{problem} the rule ({rule.describe()}). Seen: {seen or 'no disk at all'}."

@@ -23,6 +23,9 @@ class Explanation:
         return f"Last seen: {self.last_seen}. Expected next: {self.expected}. Likely: {ranked}"
 
 
+# History lines that tell of a boot request which was not given its installer.
+REFUSED = {"boot_refused", "other_uuid", "other_serial", "second_claimant"}
+
 # By what was seen last within the state, most likely first. Written for the person at the rack.
 _CAUSES: dict[tuple[State, str | None], tuple[str, ...]] = {
     (State.QUEUED, None): (
@@ -67,7 +70,7 @@ def explain(
 ) -> Explanation:
     """`history`: (time, event name), oldest first; `since`: arrival in `state`."""
     here = {name for at, name in history if at >= since}
-    key = next((k for k in ("boot_script", "boot_refused") if k in here), None)
+    key = "boot_script" if "boot_script" in here else "boot_refused" if here & REFUSED else None
     causes = _CAUSES.get((state, key)) or _CAUSES.get((state, None), ())
     if history:
         at, name = history[-1]

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator
 
 _SEPARATED = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}", re.ASCII)
 _DOTTED = re.compile(r"[0-9a-fA-F]{4}(\.[0-9a-fA-F]{4}){2}", re.ASCII)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _BARE = re.compile(r"[0-9a-fA-F]{12}", re.ASCII)
 # What firmware reports where nobody filled in the field; no identity at all.
 _PLACEHOLDERS = {"", "none", "not specified", "to be filled by o.e.m.", "default string", "0"}
@@ -35,7 +36,7 @@ def canonical_mac(text: Any) -> str:
 def canonical_uuid(text: Any) -> str:
     """Lower-case UUID with dashes; ValueError says what is wrong."""
     try:
-        if not isinstance(text, str) or len(text) != 36:
+        if not isinstance(text, str) or not _UUID.fullmatch(text):
             raise ValueError
         value = uuid_module.UUID(text)
     except ValueError:

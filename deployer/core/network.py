@@ -14,14 +14,22 @@ from deployer.core.text import HostName
 def _interface_address(text: str) -> str:
     if "/" not in text:
         raise ValueError("must be an address with its prefix length, such as 10.0.0.7/24")
+    _refuse_zone(text)
     return str(ipaddress.ip_interface(text))
 
 
 def _address(text: str) -> str:
+    _refuse_zone(text)
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
         raise ValueError("must be an IPv4 or IPv6 address, such as 10.0.0.1") from None
+
+
+def _refuse_zone(text: str) -> None:
+    # Python takes anything for the zone, line breaks too: it would become lines of a unit file.
+    if "%" in text:
+        raise ValueError("must be without a zone; remove '%' and what follows it")
 
 
 InterfaceAddress = Annotated[str, AfterValidator(_interface_address)]

@@ -22,6 +22,7 @@ _KEY = re.compile(
     r"@openssh\.com) [A-Za-z0-9+/]{20,}={0,3}( [^\r\n]{0,200})?",
     re.ASCII,
 )
+_HTTP_URL = re.compile(r"https?://[^\s/@\"'\\`<>]+(/[^\s\"'\\`<>]*)?", re.ASCII)
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:@-]{0,127}", re.ASCII)
 _LOCALE = re.compile(r"[A-Za-z]{1,8}(_[A-Z]{2})?(\.[A-Za-z0-9-]+)?(@[a-z]+)?", re.ASCII)
 _KEYBOARD = re.compile(r"[a-z]{2,8}(-[a-z0-9]+)*", re.ASCII)
@@ -43,13 +44,19 @@ def _timezone(text: str) -> str:
 
 
 def _http_url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/@\"'\\`<>]+(/[^\s\"'\\`<>]*)?", text, re.ASCII):
+    if not text.isascii() or not re.fullmatch(
+        r"https?://[^\s/@\"'\\`<>]+(/[^\s\"'\\`<>]*)?", text, re.ASCII
+    ):
         raise ValueError("must be a URL beginning with http:// or https://, without user or blank")
     return text
 
 
 def _kernel_argument(text: str) -> str:
-    KernelArgument.parse(text)
+    value = KernelArgument.parse(text).value or ""
+    # The installed system keeps it in /etc/default/grub, which a shell reads: `$IFS` would end
+    # this argument and begin another one.
+    if "$" in value:
+        raise ValueError("must not hold '$', which a shell would expand")
     return text
 
 
@@ -60,7 +67,7 @@ PasswordHash = Annotated[
     str, _matching(_CRYPT, "must be a crypt(3) hash such as `mkpasswd -m yescrypt` prints")
 ]
 SshKey = Annotated[
-    str, _matching(_KEY, "must be one OpenSSH public key: type, base64 and an optional comment")
+    Line, _matching(_KEY, "must be one OpenSSH public key: type, base64 and an optional comment")
 ]
 Package = Annotated[str, _matching(_PACKAGE, "must be the name of a package")]
 Locale = Annotated[str, _matching(_LOCALE, "must be a locale such as en_US.UTF-8")]
@@ -154,6 +161,9 @@ class ProfileSpec(_Model):
             raise ValueError("users names one account twice; put its keys in one entry")
         if "root" in names:
             raise ValueError("users names root; set `root:` instead")
+        if "deployer" in names and self.verify is not False:
+            # It has no rights and a key of ours; what a profile adds to it, we would have too.
+            raise ValueError("users names deployer, the account that we verify with; rename it")
         return self
 
     def secrets(self) -> list[str]:

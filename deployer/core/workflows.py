@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from deployer.core.lifecycle import Event, State
+from deployer.core.lifecycle import RESTING, Event, State
 from deployer.core.text import Line, Name
 
 Condition = Literal["verify"]
@@ -44,6 +44,13 @@ class Workflow(BaseModel):
     name: Name
     label: Line
     on: dict[State, list[Step]]
+
+    @model_validator(mode="after")
+    def _ends_at_the_end(self) -> Workflow:
+        ended = [state for state in self.on if state in RESTING and self.on[state]]
+        if ended:
+            raise ValueError(f"on.{ended[0]}: nothing is done once a deployment has ended")
+        return self
 
     def steps(self, state: State, conditions: dict[str, bool]) -> list[Step]:
         return [step for step in self.on.get(state, []) if step.applies(conditions)]

@@ -16,7 +16,7 @@ class _Loader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if isinstance(key, list | dict):
+            if isinstance(key, list | dict | set):
                 raise yaml.constructor.ConstructorError(
                     None, None, "a key must be a word, not a list or mapping", key_node.start_mark
                 )
@@ -45,6 +45,9 @@ def load_all(text: str, file: str) -> list[Any]:
         raise Invalid(f"{where}: {problem}", remedy="correct the YAML there") from None
     except RecursionError:
         raise Invalid(f"{file}: nested too deeply", remedy="flatten it") from None
+    except (ValueError, TypeError, OverflowError) as error:
+        # PyYAML believes that anything like a date or number is one: 2024-13-45, 0x_.
+        raise Invalid(f"{file}: {error}", remedy="put such a value into quotes") from None
 
 
 def load_one(text: str, file: str) -> Any:

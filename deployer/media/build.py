@@ -52,7 +52,8 @@ _MODULE_FOLDERS = [
     "drivers/scsi", "drivers/message/fusion", "drivers/block", "drivers/md", "drivers/virtio",
     "drivers/usb/host", "drivers/usb/storage", "drivers/hv", "drivers/char/hw_random",
     "drivers/input/keyboard", "drivers/firmware", "fs/ext4", "fs/jbd2", "fs/fat",
-    "fs/nls", "fs/xfs", "fs/efivarfs", "crypto", "lib", "arch/x86/crypto", "drivers/dca", "drivers/ptp",
+    "fs/nls", "fs/xfs", "fs/efivarfs", "crypto", "lib", "arch/x86/crypto", "drivers/dca",
+    "drivers/ptp",
 ]  # fmt: skip
 _MODULE_NAMES = [
     "virtio_net",
@@ -227,8 +228,8 @@ def _extract(work: Path, tree: Path, packages: list[str], arch: str, mirror: str
         f"--include={','.join(packages)}", SUITES["12"], str(archive), *_sources("12", mirror),
     )  # fmt: skip
     tree.mkdir()
-    _run("tar", "-C", str(tree), "-xf", str(archive), "--exclude=./dev/*", "--exclude=./var/lib/apt/*",
-         "--exclude=./var/cache/*")  # fmt: skip
+    _run("tar", "-C", str(tree), "-xf", str(archive), "--exclude=./dev/*",
+         "--exclude=./var/lib/apt/*", "--exclude=./var/cache/*")  # fmt: skip
     archive.unlink()
 
 
@@ -261,7 +262,8 @@ def _trim(tree: Path, version: str) -> None:
 
 _USELESS = [
     "usr/lib/*-linux-gnu/perl*", "usr/lib/*-linux-gnu/libperl*", "usr/lib/*-linux-gnu/gconv",
-    "usr/share/perl*", "usr/bin/perl*", "usr/lib/python3*", "usr/share/python3*", "usr/lib/valgrind",
+    "usr/share/perl*", "usr/bin/perl*", "usr/lib/python3*", "usr/share/python3*",
+    "usr/lib/valgrind",
     # xfs_scrub alone needs ICU, half of all libraries by size.
     "usr/lib/*-linux-gnu/libicu*", "usr/sbin/xfs_scrub*", "usr/lib/xfsprogs", "usr/share/gcc",
     "usr/share/zoneinfo", "usr/share/i18n", "var/lib/dpkg", "var/lib/apt", "usr/lib/udev/hwdb*",
@@ -294,7 +296,7 @@ def _install_agent(tree: Path) -> None:
 
 def _pack(tree: Path, target: Path) -> None:
     """A cpio archive, compressed with zstd (the kernel has CONFIG_RD_ZSTD)."""
-    names = "\n".join(["."] + sorted(str(p.relative_to(tree)) for p in tree.rglob("*"))) + "\n"
+    names = "\n".join([".", *sorted(str(p.relative_to(tree)) for p in tree.rglob("*"))]) + "\n"
     with target.open("wb") as file:
         cpio = subprocess.Popen(
             ["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=tree, stdin=subprocess.PIPE,
@@ -349,7 +351,8 @@ set -eu
 rm -f "$1"/etc/ssh/ssh_host_* "$1"/var/lib/dbus/machine-id "$1"/var/lib/systemd/random-seed
 : > "$1/etc/machine-id"
 rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/var/log/*.log
-rm -f "$1"/etc/apt/sources.list.d/* "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/hostname "$1"/etc/resolv.conf
+rm -f "$1"/etc/apt/sources.list.d/* "$1"/etc/apt/apt.conf.d/99mmdebstrap
+rm -f "$1/etc/hostname" "$1/etc/resolv.conf"
 cat > "$1/etc/apt/sources.list" <<'LIST'
 deb http://ftp.debian.org/debian SUITE main COMPONENTS
 deb http://ftp.debian.org/debian SUITE-updates main COMPONENTS

@@ -58,8 +58,9 @@ def verify(folder: Path, manifest: dict[str, Any]) -> None:
     """Invalid names the first file that is missing, a link, or not what the manifest says."""
     for entry in manifest["files"]:
         file = folder / entry["path"]
-        if file.is_symlink() or not file.is_file():
-            raise _differs(file, "is missing, or no plain file")
+        # A link, or a link on the way there, could lead out of the folder.
+        if file.resolve() != folder.resolve() / entry["path"] or not file.is_file():
+            raise _differs(file, "is missing, or no plain file of this folder")
         if file.stat().st_size != entry["size"]:
             raise _differs(file, f"has {file.stat().st_size} bytes, not {entry['size']}")
         if sha256(file) != entry["sha256"]:
@@ -78,11 +79,14 @@ def add(library: Path, folder: Path) -> dict[str, Any]:
     if target.resolve() != folder.resolve():
         library.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{manifest['name']}-", dir=library))
-        for name in [MANIFEST, *(entry["path"] for entry in manifest["files"])]:
-            _link_or_copy(folder / name, partial / name)
-        partial.chmod(0o755)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
+        try:
+            for name in [MANIFEST, *(entry["path"] for entry in manifest["files"])]:
+                _link_or_copy(folder / name, partial / name)
+            partial.chmod(0o755)
+            shutil.rmtree(target, ignore_errors=True)
+            partial.rename(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return manifest
 
 

@@ -14,7 +14,6 @@ from deployer.boot.decide import BootRequest, Claim, Limits, Verdict, decide
 from deployer.core.bootspec import BootDecision, InstallerBoot, LocalBoot
 from deployer.core.inventory import Firmware, HostSpec, LocalBootMethod
 from deployer.core.lifecycle import State
-from deployer.errors import DeployerError
 from deployer.observe import log, metrics
 from deployer.services import deployments
 from deployer.services.parts import Parts
@@ -39,8 +38,8 @@ def answer(parts: Parts, asking: Asking) -> BootDecision:
     """The decision. Whatever goes wrong on our side, the machine boots its own disk."""
     try:
         decision, reason = _answer(parts, asking)
-    except DeployerError as error:
-        log.warning("boot_fallback", mac=asking.request.mac, error=error.message)
+    except Exception as error:  # a fault of ours must not leave a machine at a prompt
+        log.error("boot_fallback", mac=asking.request.mac, error=str(error), exc_info=True)
         decision, reason = LocalBoot("auto", asking.firmware, "error"), "error"
     served = "installer" if isinstance(decision, InstallerBoot) else "local"
     metrics.boots.labels(served, reason).inc()
@@ -87,6 +86,12 @@ def _claim(
     if deployment.boot_count == 0:
         deployment.boot_address, deployment.boot_mac = asking.request.address, asking.request.mac
         deployment.boot_first_at = now
+        shown = {
+            "mac": asking.request.mac,
+            "uuid": asking.request.uuid,
+            "serial": asking.request.serial,
+        }
+        deployment.reported = {**deployment.reported, "boot": shown}
         deployments.note(
             session, deployment, "boot_script", f"machine {asking.request.address}", now,
             mac=asking.request.mac, firmware=asking.firmware,

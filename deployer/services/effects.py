@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlmodel import Session
+
 from deployer.answers.context import Snapshot
 from deployer.core.lifecycle import UNFINISHED, Event, State
 from deployer.core.text import printable
@@ -79,9 +81,12 @@ KINDS = {
 }
 
 
-def perform(parts: Parts, effect_id: str) -> None:
-    """Carry out one effect and commit what came of it. TryAgain when it may work later."""
-    begun = _begin(parts, effect_id)
+def perform(parts: Parts, effect_id: str, offer: int = 0) -> None:
+    """Carry out one effect and commit what came of it. TryAgain when it may work later.
+
+    Nothing happens when the effect was offered again since: then it is another worker's.
+    """
+    begun = _begin(parts, effect_id, offer)
     if begun is None:
         return
     effect, deployment = begun
@@ -91,16 +96,29 @@ def perform(parts: Parts, effect_id: str) -> None:
         outcome = Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {error.message}")
     except PowerError as error:
         metrics.effects.labels(effect.name, "again").inc()
-        _release(parts, effect_id, error.message)
+        _release(parts, effect_id, offer, error.message)
         raise TryAgain(error.message) from error
-    _finish(parts, effect_id, outcome)
+    except Exception as error:
+        # A fault of ours, or a driver's: trying again would hide it.
+        log.error("effect_crashed", effect=effect.name, deployment=deployment.id, exc_info=True)
+        cause = printable(f"{effect.name}: {type(error).__name__}: {error}")
+        outcome = Outcome({}, Event.EFFECT_FAILED, cause)
+    _finish(parts, effect_id, offer, outcome)
 
 
-def _begin(parts: Parts, effect_id: str) -> tuple[Effect, Deployment] | None:
+def _ours(session: Session, effect_id: str, offer: int) -> Effect | None:
+    """The effect, locked; None when it has ended, or is by now another worker's."""
+    effect = store.get(session, effect_id, lock=True)
+    if effect is None or effect.ended_at is not None or effect.offer != offer:
+        return None
+    return effect
+
+
+def _begin(parts: Parts, effect_id: str, offer: int) -> tuple[Effect, Deployment] | None:
     """Mark it begun; None when there is nothing to do (any more)."""
     with parts.database.writing() as session:
-        effect = store.get(session, effect_id, lock=True)
-        if effect is None or effect.ended_at is not None:
+        effect = _ours(session, effect_id, offer)
+        if effect is None:
             return None
         deployment = deployments.find(session, effect.deployment_id)
         repeated = effect.started_at is not None
@@ -118,20 +136,20 @@ def _begin(parts: Parts, effect_id: str) -> tuple[Effect, Deployment] | None:
         return None if effect.ended_at else (effect, deployment)
 
 
-def _release(parts: Parts, effect_id: str, error: str) -> None:
+def _release(parts: Parts, effect_id: str, offer: int, error: str) -> None:
     """It failed before it had an effect, so even one that may not repeat may be tried again."""
     with parts.database.writing() as session:
-        effect = store.get(session, effect_id, lock=True)
+        effect = _ours(session, effect_id, offer)
         if effect is not None:
             effect.started_at, effect.error = None, error
             session.add(effect)
 
 
-def _finish(parts: Parts, effect_id: str, outcome: Outcome) -> None:
+def _finish(parts: Parts, effect_id: str, offer: int, outcome: Outcome) -> None:
     """Effect, history line and the move it reports are one commit."""
     with parts.database.writing() as session:
-        effect = store.get(session, effect_id, lock=True)
-        if effect is None or effect.ended_at is not None:
+        effect = _ours(session, effect_id, offer)
+        if effect is None:
             return
         effect.ended_at, effect.error = parts.clock(), outcome.cause
         session.add(effect)
@@ -151,10 +169,10 @@ def _finish(parts: Parts, effect_id: str, outcome: Outcome) -> None:
         session.add(deployment)
 
 
-def give_up(parts: Parts, effect_id: str, error: str) -> None:
+def give_up(parts: Parts, effect_id: str, offer: int, error: str) -> None:
     """All tries are used up: the deployment fails with the last thing seen."""
     with parts.database.reading() as session:
         effect = store.get(session, effect_id)
     if effect is not None:
         cause = f"{effect.name}: {error} (after {effect.attempts} tries)"
-        _finish(parts, effect_id, Outcome({}, Event.EFFECT_FAILED, cause))
+        _finish(parts, effect_id, offer, Outcome({}, Event.EFFECT_FAILED, cause))

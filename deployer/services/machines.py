@@ -6,6 +6,7 @@ out-of-order calls are answered kindly and move nothing.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +35,9 @@ LOG_LIMIT = 1024 * 1024
 _LOGS_PER_DEPLOYMENT = 16
 # Within one deployment; a stage line more often than that is noise.
 _STAGES_KEPT = 200
+
+
+_HOST_KEY = re.compile(r"[a-z0-9@.-]{1,100} [A-Za-z0-9+/]{1,2000}={0,3}(?![^ ])", re.ASCII)
 
 
 def _nothing_here() -> NotFound:
@@ -67,7 +71,11 @@ def answer_file(session: Session, parts: Parts, token: str, path: str, address: 
         raise _nothing_here()
     _refuse_other_address(session, parts, deployment, address)
     context = deployments.context_of(
-        parts, snapshot, deployment.id, deployment.vars, Machine(mac=deployment.boot_mac)
+        parts,
+        snapshot,
+        deployment.id,
+        deployment.vars,
+        Machine(**deployment.reported.get("boot", {})),
     )
     text = prepare.answers(found, context)[path]
     if deployment.answers_first_at is None:
@@ -140,7 +148,7 @@ def _reported(event: MachineEvent, body: dict[str, Any], address: str) -> dict[s
     known: dict[str, Any] = {}
     keys = body.get("ssh_host_keys")
     if isinstance(keys, list):
-        known["ssh_host_keys"] = [k for k in keys[:16] if isinstance(k, str) and len(k) < 2000]
+        known["ssh_host_keys"] = [k for k in keys[:16] if isinstance(k, str) and _HOST_KEY.match(k)]
     if event is MachineEvent.FIRST_BOOT:
         known["first_boot_address"] = address
     facts = body.get("facts")
@@ -209,7 +217,8 @@ def choose_disk(
 ) -> dict[str, Any]:
     """Which disk may be written: `proceed` with one, or `abort` with the reason.
 
-    The answer is the same however often it is asked; an abort fails the deployment.
+    The answer is the same however often it is asked; an abort fails the deployment. So does a
+    report that would lead to another disk than the first one did: writing may have begun there.
     """
     deployment = _by_token(session, parts, token, Purpose.PHONE_HOME)
     if deployment.state not in (State.BOOTING, State.INSTALLING):
@@ -219,6 +228,8 @@ def choose_disk(
     by, now = f"machine {address}", parts.clock()
     try:
         disk = disk_rule.choose(snapshot.profile.storage.disk, reported, needed)
+        chosen = disk.model_dump(include={"name", "path", "size", "serial", "wwn", "model"})
+        _refuse_other_disk(deployment, chosen, disk)
     except NoDisk as refusal:
         deployments.advance(
             session, parts, deployment, Event.INSTALLER_FAILED, by=by, cause=str(refusal),
@@ -226,8 +237,7 @@ def choose_disk(
         )  # fmt: skip
         session.add(deployment)
         return {"action": "abort", "reason": str(refusal)}
-    chosen = disk.model_dump(include={"name", "path", "size", "serial", "wwn", "model"})
-    if deployment.reported.get("disk") != chosen:
+    if "disk" not in deployment.reported:
         deployment.reported = {**deployment.reported, "disk": chosen}
         deployments.note(
             session, deployment, "disk_chosen", by, now, disk=disk.describe(),
@@ -235,6 +245,15 @@ def choose_disk(
         )  # fmt: skip
         session.add(deployment)
     return {"action": "proceed", "disk": chosen}
+
+
+def _refuse_other_disk(deployment: Deployment, chosen: dict[str, Any], disk: Disk) -> None:
+    before = deployment.reported.get("disk", chosen)
+    if before != chosen:
+        raise NoDisk(
+            f"the rule means {disk.describe()} now, but meant {before['path']} before, which may"
+            " have been written to; look at the machine, then deploy again"
+        )
 
 
 def parse_disks(body: dict[str, Any]) -> list[Disk]:

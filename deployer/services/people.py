@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from deployer.core.ids import new_id
 from deployer.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
@@ -88,6 +89,11 @@ def authenticate(session: Session, header: str | None, now: datetime) -> ApiToke
 
 def needs_last_used(row: ApiToken, now: datetime) -> bool:
     return row.last_used_at is None or now - row.last_used_at > _LAST_USED_GRAIN
+
+
+def used(session: Session, row: ApiToken, now: datetime) -> None:
+    """Remember when; a token that was revoked a moment ago stays revoked."""
+    session.execute(update(ApiToken).where(col(ApiToken.id) == row.id).values(last_used_at=now))
 
 
 def require(row: ApiToken, role: Role) -> None:

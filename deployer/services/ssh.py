@@ -8,6 +8,7 @@ T049).
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import paramiko
 
 _CONNECT_SECONDS = 10
 _COMMAND_SECONDS = 20
+_SESSION_SECONDS = 90
 _OUTPUT_LIMIT = 256 * 1024
 USER = "deployer"
 
@@ -38,12 +40,16 @@ class Refused(Exception):
 def run(target: Target, key_file: Path, commands: dict[str, str]) -> dict[str, str]:
     """What each command printed, by its name."""
     transport = _open(target)
+    # paramiko waits for some answers without a limit; a closed connection ends every wait.
+    limit = threading.Timer(_SESSION_SECONDS, transport.close)
+    limit.start()
     try:
         _login(transport, target, key_file)
         return {name: _command(transport, command) for name, command in commands.items()}
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise NotReachable(f"the connection broke: {error or type(error).__name__}") from None
     finally:
+        limit.cancel()
         transport.close()
 
 
@@ -55,7 +61,7 @@ def _open(target: Target) -> paramiko.Transport:
     transport = paramiko.Transport(connection)
     transport.banner_timeout = transport.auth_timeout = _CONNECT_SECONDS
     # Ask for exactly the kinds of key that we know, or the machine may show us another one.
-    kinds = [key.split()[0] for key in target.host_keys]
+    kinds = [key.split()[0] for key in target.host_keys if key.strip()]
     known = [k for k in transport.get_security_options().key_types if _kind(k) in kinds]
     if not known:
         connection.close()

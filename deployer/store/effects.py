@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import update
 from sqlmodel import Session, col, select
@@ -21,16 +21,33 @@ def undispatched(session: Session, limit: int) -> list[Effect]:
     return list(session.exec(query.limit(limit)).all())
 
 
-def mark_dispatched(session: Session, ids: list[str], now: datetime) -> None:
-    session.execute(update(Effect).where(col(Effect.id).in_(ids)).values(dispatched_at=now))
-
-
-def offer_unfinished_again(session: Session) -> None:
-    """After a start: the engine knows an effect by its id, so offering it twice is harmless."""
+def mark_dispatched(session: Session, ids: list[str], now: datetime, lease: timedelta) -> None:
     session.execute(
         update(Effect)
-        .where(col(Effect.ended_at).is_(None), col(Effect.dispatched_at).is_not(None))
-        .values(dispatched_at=None)
+        .where(col(Effect.id).in_(ids))
+        .values(dispatched_at=now, lease_until=now + lease)
+    )
+
+
+def renew(session: Session, ids: list[str], until: datetime) -> None:
+    """Whoever carries these out is alive."""
+    session.execute(update(Effect).where(col(Effect.id).in_(ids)).values(lease_until=until))
+
+
+def abandoned(session: Session, now: datetime) -> list[str]:
+    """Handed over, not done, and nobody has said for a lease's length that they are at it."""
+    query = select(Effect.id).where(
+        col(Effect.ended_at).is_(None), col(Effect.dispatched_at).is_not(None),
+        col(Effect.lease_until) < now,
+    )  # fmt: skip
+    return list(session.exec(query.limit(200)).all())
+
+
+def offer_again(session: Session, ids: list[str], now: datetime) -> None:
+    session.execute(
+        update(Effect)
+        .where(col(Effect.id).in_(ids), col(Effect.lease_until) < now)
+        .values(dispatched_at=None, lease_until=None, offer=Effect.offer + 1)
     )
 
 

@@ -69,7 +69,7 @@ def page(
     if q:
         macs = select(HostMac.host_id).where(col(HostMac.mac).contains(q.lower(), autoescape=True))
         query = query.where(
-            or_(col(Host.name).contains(q, autoescape=True), col(Host.id).in_(macs))
+            or_(col(Host.name).icontains(q, autoescape=True), col(Host.id).in_(macs))
         )
     query = query.where(Host.name > after).order_by(col(Host.name)).limit(limit)
     return [(host, state) for host, state in session.exec(query).all()]

@@ -28,7 +28,7 @@ def save(session: Session, profile: Profile | None, spec: ProfileSpec, now: date
 def page(session: Session, *, q: str | None, after: str, limit: int) -> list[Profile]:
     query = select(Profile).where(Profile.name > after)
     if q:
-        query = query.where(col(Profile.name).contains(q, autoescape=True))
+        query = query.where(col(Profile.name).icontains(q, autoescape=True))
     return list(session.exec(query.order_by(col(Profile.name)).limit(limit)).all())
 
 

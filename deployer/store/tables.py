@@ -183,7 +183,7 @@ class HistoryEntry(SQLModel, table=True):
 
 
 class Effect(SQLModel, table=True):
-    """Work that a transition ordered (the outbox); its id is the engine's workflow id."""
+    """Work that a transition ordered (the outbox); id and offer make the engine's workflow id."""
 
     __tablename__ = "effects"
     __table_args__ = (
@@ -192,6 +192,12 @@ class Effect(SQLModel, table=True):
             "id",
             sqlite_where=text("dispatched_at IS NULL"),
             postgresql_where=text("dispatched_at IS NULL"),
+        ),
+        Index(
+            "ix_effects_lease",
+            "lease_until",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
         ),
     )
 
@@ -205,6 +211,10 @@ class Effect(SQLModel, table=True):
     args: dict[str, Any] = _json()
     created_at: datetime = _moment()
     dispatched_at: datetime | None = _moment(nullable=True)
+    # Whoever carries it out renews this; once it has run out, the work is offered again, and the
+    # count of offers fences off the one before.
+    lease_until: datetime | None = _moment(nullable=True)
+    offer: int = 0
     started_at: datetime | None = _moment(nullable=True)
     ended_at: datetime | None = _moment(nullable=True)
     attempts: int = 0

@@ -59,8 +59,7 @@ def authenticated(request: Request, parts: PartsDep) -> None:
         token = people.authenticate(session, request.headers.get("authorization"), now)
     if people.needs_last_used(token, now):
         with parts.database.writing() as session:
-            token.last_used_at = now
-            session.merge(token)
+            people.used(session, token, now)
     request.state.token = token
 
 

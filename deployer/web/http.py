@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployer.core.ids import new_id
 from deployer.errors import DeployerError, Invalid, NotFound, TooLarge, Unavailable
 from deployer.observe import log, masked_path, metrics
+from deployer.services.inventory import shown_value
 from deployer.services.parts import utc_now
 
 _BODY_SECONDS = 30
@@ -73,11 +75,11 @@ def _finding(error: Any) -> dict[str, Any]:
         "json_invalid": "send valid JSON",
     }
     message = error["msg"].removeprefix("Value error, ")
-    value = error.get("input")
+    field = ".".join(where) or "body"
     return {
-        "field": ".".join(where) or "body",
+        "field": field,
         "message": message,
-        "value": value if isinstance(value, str | int | float | bool | None) else None,
+        "value": shown_value(field, error.get("input")),
         "remedy": remedies.get(error["type"], f"correct this field: {message}"),
     }
 
@@ -115,10 +117,15 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 def parse_json(raw: bytes) -> Any:
-    """JSON with one meaning: UTF-8, no NaN, no key twice, not nested beyond reason."""
+    """JSON with one meaning: UTF-8, finite numbers, no key twice, not nested beyond reason."""
 
     def refuse_constant(name: str) -> None:
         raise ValueError(f"{name} is no JSON")
+
+    def finite(digits: str) -> float:
+        if math.isinf(number := float(digits)):
+            raise ValueError(f"{digits} is too large a number")
+        return number
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -127,9 +134,14 @@ def parse_json(raw: bytes) -> Any:
         return found
 
     try:
-        return json.loads(
-            raw.decode("utf-8"), parse_constant=refuse_constant, object_pairs_hook=unique
-        )
+        parsed = json.loads(
+            raw.decode("utf-8"), parse_constant=refuse_constant, parse_float=finite,
+            object_pairs_hook=unique,
+        )  # fmt: skip
+        if b"\\u" in raw:
+            # Half a surrogate pair is no character: it could be stored, and never be shown again.
+            json.dumps(parsed, ensure_ascii=False).encode("utf-8")
+        return parsed
     except (ValueError, RecursionError) as error:
         raise Invalid(
             f"the body is not acceptable JSON: {str(error)[:200]}", field="body",
@@ -179,7 +191,9 @@ class Bodies:
         except TimeoutError:
             raise Invalid(f"the body did not arrive within {_BODY_SECONDS} s", field="body",
                           remedy="send it faster") from None  # fmt: skip
-        if headers.get(b"content-type", b"").lower().startswith(b"application/json") and body:
+        # Any of them, of any kind of JSON: the framework may look at another one than we.
+        kinds = [value.lower() for name, value in scope["headers"] if name == b"content-type"]
+        if body and any(b"json" in kind for kind in kinds):
             parse_json(body)
         return body
 
@@ -258,7 +272,8 @@ def client_address(request: Request, trusted: str) -> str:
     A header from anybody else is ignored: it would let a client choose its address (THREATS T006).
     """
     peer = request.client.host if request.client else "unknown"
-    networks = [ipaddress.ip_network(n.strip(), strict=False) for n in trusted.split(",") if n]
+    names = [name.strip() for name in trusted.split(",") if name.strip()]
+    networks = [ipaddress.ip_network(name, strict=False) for name in names]
     if not _in(peer, networks):
         return peer
     forwarded = ",".join(request.headers.getlist("x-forwarded-for")).split(",")

@@ -206,6 +206,8 @@ def image_file(
     session: ReadingDep,
 ) -> Response:
     """A file that the image's manifest lists, and no other; ranges and If-None-Match work."""
+    if not is_plain_line(image + path):
+        raise NotFound("there is nothing here")
     manifest = inventory.find_image(session, image).manifest
     entry = next((file for file in manifest["files"] if file["path"] == path), None)
     folder = (parts.settings.images_dir / image).resolve()
@@ -213,7 +215,8 @@ def image_file(
     if entry is None or not file.is_relative_to(folder) or not file.is_file():
         raise NotFound("there is nothing here")
     etag = f'"{entry["sha256"]}"'
-    if etag in request.headers.get("if-none-match", ""):
+    known = request.headers.get("if-none-match", "")
+    if etag in known or known.strip() == "*":
         return Response(status_code=304, headers={"ETag": etag})
     return FileResponse(
         file, media_type="application/octet-stream",

@@ -78,7 +78,11 @@ def _cursor(position: str) -> str:
 
 def _position(cursor: str) -> str:
     try:
-        return check_line(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
+        return check_line(
+            base64.b64decode(
+                cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True
+            ).decode()
+        )
     except ValueError:
         raise Invalid(
             "this cursor is none of ours", field="cursor", value=cursor,
@@ -361,7 +365,7 @@ def deployment_log(id_: Named, name: Named, _: Viewer, session: ReadingDep) -> P
             f"{id_} has no log {name!r}", field="name", value=name,
             remedy="GET the deployment; `logs` lists the names",
         )  # fmt: skip
-    text = printable(log.content.decode("utf-8", "replace"), limit=len(log.content))
+    text = printable(log.content.decode("utf-8", "replace"), limit=4 * len(log.content))
     return PlainTextResponse(text, headers={"X-Content-Type-Options": "nosniff"})
 
 
@@ -424,6 +428,7 @@ def revoke_token(
 def list_audit(_: Admin, session: ReadingDep, limit: Limit = 100, cursor: Cursor = "") -> Json:
     """Who did what, newest first."""
     position = _position(cursor)
-    before = int(position) if position.isascii() and position.isdigit() else None
+    digits = position.isascii() and position.isdigit()
+    before = min(int(position), 2**63 - 1) if digits else None  # no row has a larger number
     rows = people_store.audit_page(session, before=before, limit=limit + 1)
     return _page([(str(row.id), views.audit(row)) for row in rows], limit)

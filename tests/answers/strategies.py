@@ -9,12 +9,14 @@ LABELS = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 HOST_NAMES = st.lists(LABELS, min_size=1, max_size=3).map(".".join)
 # Printable, with a liking for what formats and shells take for their own.
 PRINTABLE = st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"])
-TEXT = st.text(alphabet="a'\"\\$`{}%<>&;#|! \tü=~" + "€", max_size=12) | st.text(PRINTABLE, max_size=12)
+TEXT = st.text(alphabet="a'\"\\$`{}%<>&;#|! \tü=~" + "€", max_size=12) | st.text(
+    PRINTABLE, max_size=12
+)
 LINES = TEXT.map(lambda text: text.replace("\t", " "))
 BLOCKS = st.lists(TEXT, min_size=1, max_size=4).map("\n".join)
 MACS = st.binary(min_size=5, max_size=5).map(lambda raw: f"02:{raw.hex(':')}")
 IPV4 = st.ip_addresses(v=4).map(str)
-IPV6 = st.ip_addresses(v=6).filter(lambda ip: ip.scope_id is None).map(str)
+IPV6 = st.ip_addresses(v=6).map(str).filter(lambda ip: "%" not in ip)
 BASE64 = st.text("ABCabc019+/", min_size=20, max_size=40)
 COMMENTS = st.text(PRINTABLE, max_size=10)
 KEYS = st.one_of(

@@ -90,5 +90,3 @@ def test_a_missing_image_says_how_to_get_it(service: Service) -> None:
 def test_what_would_be_refused_is_shown_beside_the_files(service: Service) -> None:
     service.knows(host={"protected": True})
     assert [f["message"] for f in dry_run(service)["findings"]] == ["web01 is protected"]
-
-

@@ -155,9 +155,7 @@ def test_what_a_person_writes_is_text_and_no_template(folder: Folder) -> None:
 
 def test_a_template_sees_the_documented_values_and_no_others(folder: Folder) -> None:
     documented = [
-        line.split("`")[1]
-        for line in str(context.__doc__).splitlines()
-        if line.startswith("| `")
+        line.split("`")[1] for line in str(context.__doc__).splitlines() if line.startswith("| `")
     ]
     assert sorted(golden.context_of(folder.snapshot(golden.found("image")))) == sorted(documented)
 

@@ -81,7 +81,7 @@ def grub_words(line: str) -> Iterator[str]:
                 yield word
             word = None
         else:
-            assert line[at] not in "{}|&$<>\"", f"GRUB would take {line[at]} for its own"
+            assert line[at] not in '{}|&$<>"', f"GRUB would take {line[at]} for its own"
             word = (word or "") + line[at]
         at += 1
     if word is not None:
@@ -109,7 +109,9 @@ def test_grub_takes_any_quoted_text_for_one_word(text: str) -> None:
 def test_grub_itself_accepts_whatever_is_accepted(
     arguments: list[KernelArgument], title: str
 ) -> None:
-    script = grub.script(InstallerBoot(title, "id", "http://s/k", ("http://s/i",), tuple(arguments)))
+    script = grub.script(
+        InstallerBoot(title, "id", "http://s/k", ("http://s/i",), tuple(arguments))
+    )
     done = subprocess.run(
         ["grub-script-check"], input=script, text=True, capture_output=True, check=False
     )
@@ -153,7 +155,8 @@ def test_an_argument_that_a_loader_could_not_carry_is_refused(text: str, words: 
 
 
 @pytest.mark.parametrize(
-    "text", ["quiet", "console=ttyS0,115200n8", "a=", "a=b=c", "---", "ds=nocloud;s=http://h/", "a=$b"]
+    "text",
+    ["quiet", "console=ttyS0,115200n8", "a=", "a=b=c", "---", "ds=nocloud;s=http://h/", "a=$b"],
 )
 def test_an_argument_is_written_as_it_was_read(text: str) -> None:
     assert str(KernelArgument.parse(text)) == text

@@ -154,9 +154,15 @@ grub_script_check = pytest.mark.skipif(
 
 
 @grub_script_check
-@pytest.mark.parametrize("decision", [INSTALLER, *map(local, GRUB_LOCAL)], ids=lambda d: repr(d)[:28])
+@pytest.mark.parametrize(
+    "decision", [INSTALLER, *map(local, GRUB_LOCAL)], ids=lambda d: repr(d)[:28]
+)
 def test_grub_accepts_its_scripts(decision: BootDecision) -> None:
     done = subprocess.run(
-        ["grub-script-check"], input=grub.script(decision), text=True, capture_output=True, check=False
+        ["grub-script-check"],
+        input=grub.script(decision),
+        text=True,
+        capture_output=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -124,7 +124,7 @@ HOST_FIELDS: list[tuple[dict[str, Any], str | None]] = [
     (nic(search=["lab.example.org"]), "lab.example.org"),
     (nic(mtu=9000), "9000"),
     (nic(dhcp=True), None),
-    ({"network": {"interfaces": [STATIC, {"mac": SECOND, "addresses": ["10.9.0.7/16"]}]}}, "10.9.0.7"),
+    ({"network": {"interfaces": [STATIC, {"mac": SECOND, "mtu": 1300}]}}, "1300"),
     ({"network": {"interfaces": [STATIC], "domain": "corp.example.org"}}, "corp.example.org"),
 ]  # fmt: skip
 

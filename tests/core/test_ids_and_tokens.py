@@ -31,7 +31,9 @@ def test_an_id_says_what_it_is_the_id_of(kind: str) -> None:
     assert kind_of(new_id(kind, NOW)) == kind
 
 
-@pytest.mark.parametrize("text", ["", "web01", "dep_", "dep_01k9", ID + "x", ID[:-1] + "l", ID + "\n"])
+@pytest.mark.parametrize(
+    "text", ["", "web01", "dep_", "dep_01k9", ID + "x", ID[:-1] + "l", ID + "\n"]
+)
 def test_what_is_no_id_has_no_kind(text: str) -> None:
     assert kind_of(text) is None
 

@@ -43,7 +43,9 @@ def moves() -> dict[tuple[str, str], str]:
 
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("event", Event)
-def test_every_event_leads_from_every_state_where_the_table_says(state: State, event: Event) -> None:
+def test_every_event_leads_from_every_state_where_the_table_says(
+    state: State, event: Event
+) -> None:
     assert next_state(state, event) == moves().get((state, event))
 
 

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from deployer.core.sizes import parse_size, show_size
 from deployer.core.text import check_block, check_host_name, check_line, check_name, printable
 
-BREAKERS = ["a\nb", "a\rb", "a\0", "\x1b[2J", "a\u2028b", "a\u2029b", "a\x85b", "a\u202eb", "\ufeffa"]
+BREAKERS = [
+    "a\nb",
+    "a\rb",
+    "a\0",
+    "\x1b[2J",
+    "a\u2028b",
+    "a\u2029b",
+    "a\x85b",
+    "a\u202eb",
+    "\ufeffa",
+]
 
 
 @pytest.mark.parametrize("text", BREAKERS, ids=ascii)
@@ -90,7 +100,9 @@ def test_sizes_are_read_as_people_write_them(text: object, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "big", "-1G", -1, "8X", "8 G B", "1e9", True, None, 8.5, "８G", "8G\n8G", [8]], ids=repr
+    "text",
+    ["", "big", "-1G", -1, "8X", "8 G B", "1e9", True, None, 8.5, "８G", "8G\n8G", [8]],
+    ids=repr,
 )
 def test_what_is_no_size_is_refused_with_an_example(text: object) -> None:
     with pytest.raises(ValueError, match=r"such as 8G \(8·10⁹ bytes\), 500GiB or a number"):

@@ -21,12 +21,8 @@ from tests.support.postgres import free_port
 from tests.support.ssh_server import SshServer, new_key
 
 DISK = {"name": "vda", "path": "/dev/vda", "size": 8 * 2**30, "serial": "DISK-1"}
-LSBLK = {
-    "blockdevices": [
-        {"name": "vda", "type": "disk", "size": 8 * 2**30, "serial": "DISK-1", "mountpoints": [None],
-         "children": [{"name": "vda3", "type": "part", "size": 1, "mountpoints": ["/"]}]},
-    ]
-}  # fmt: skip
+ROOT = {"name": "vda3", "type": "part", "size": 1, "mountpoints": ["/"]}
+LSBLK = {"blockdevices": [{**DISK, "type": "disk", "mountpoints": [None], "children": [ROOT]}]}
 
 
 def healthy(command: str) -> str:
@@ -65,6 +61,7 @@ class Installed:
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installed:
     monkeypatch.setattr(ssh, "_CONNECT_SECONDS", 1)
     monkeypatch.setattr(ssh, "_COMMAND_SECONDS", 1)
+    monkeypatch.setattr(ssh, "_SESSION_SECONDS", 2)
     return Installed(tmp_path)
 
 
@@ -90,7 +87,10 @@ def test_a_machine_as_asked_for_is_verified(installed: Installed) -> None:
 
 def test_one_of_several_reported_host_keys_is_enough(installed: Installed) -> None:
     with SshServer(healthy, installed.public_key) as server:
-        reported = ["ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC7", f"{server.host_key_line} root@web01"]
+        reported = [
+            "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC7",
+            f"{server.host_key_line} root@web01",
+        ]
         assert installed.verify(server.port, reported).cause is None
 
 
@@ -146,7 +146,10 @@ def test_an_account_that_does_not_let_us_in_is_named(installed: Installed, user:
             " 12); disk: no list of disks (expected 8.6 GB, serial DISK-1);"
             " package openssh-server: not installed (expected installed)",
         ),
-        ("lsblk", "\ufffd" * 99, "not as asked: disk: no list of disks (expected 8.6 GB, serial DISK-1)"),
+        (
+            "lsblk", "\ufffd" * 99,
+            "not as asked: disk: no list of disks (expected 8.6 GB, serial DISK-1)",
+        ),
     ],
     ids=["hostname", "release", "disk", "package", "nothing at all", "rubbish"],
 )  # fmt: skip

@@ -18,3 +18,10 @@ class Clock:
 
     def forward(self, **span: float) -> None:
         self.now += timedelta(**span)
+
+
+class RealTime(Clock):
+    """The computer's own clock, for tests with real processes and threads."""
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC)

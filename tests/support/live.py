@@ -28,21 +28,26 @@ from tests.support.postgres import free_port
 from tests.support.service import PROFILE, ok
 
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["deployer.serve", "deployer.engine", "tests.support.faults"])
+_PROCESSES.set_forkserver_preload(["tests.support.live", "deployer.serve", "tests.support.faults"])
 
 HOST = {"name": "web01", "macs": ["52:54:00:12:34:56"]}
 
 
-def until(true: Callable[[], Any], seconds: float = 10, what: str = "") -> Any:
+def until(true: Callable[[], Any], seconds: float = 10, what: str | Callable[[], Any] = "") -> Any:
     """The first true answer; AssertionError when there is none in time."""
     end = time.monotonic() + seconds
     while not (answer := true()):
-        assert time.monotonic() < end, f"not within {seconds} s: {what or true}"
+        assert time.monotonic() < end, (
+            f"not within {seconds} s: {what() if callable(what) else what}"
+        )
         time.sleep(0.01)
     return answer
 
 
-def _serve(settings: Settings, log: Path, power_log: Path, fault: Callable[[], None] | None) -> None:
+Fault = Callable[[], None] | None
+
+
+def _serve(settings: Settings, log: Path, power_log: Path, fault: Fault) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -70,9 +75,9 @@ def _power_on_paper(path: Path) -> None:
 
 
 class LiveService:
-    """Context manager. `start()`, `kill()`, `stop()`, as often as a test likes, on the same data."""
+    """Context manager; may be started, killed and stopped again and again on the same data."""
 
-    def __init__(self, settings: Settings, *, machine_rest: float = 0.05) -> None:
+    def __init__(self, settings: Settings) -> None:
         ports = [free_port(), free_port()]
         self.settings = settings.model_copy(
             update={
@@ -114,14 +119,14 @@ class LiveService:
         self.api.close()
         self.kill()
 
-    def launch(self, fault: Callable[[], None] | None = None) -> LiveService:
+    def launch(self, fault: Fault = None) -> LiveService:
         """Start the process and do not wait for it; `fault` runs in it, before the service does."""
         args = (self.settings, self.log, self.power_log, fault)
         self.process = _PROCESSES.Process(target=_serve, args=args, daemon=True)
         self.process.start()
         return self
 
-    def start(self, fault: Callable[[], None] | None = None) -> LiveService:
+    def start(self, fault: Fault = None) -> LiveService:
         """Start, and wait until it says that it is ready."""
         self.launch(fault)
         until(lambda: self.is_ready() or not self.process.is_alive(), 20, "ready")
@@ -179,10 +184,19 @@ class LiveService:
         lines = ok(self.api.get(f"/api/v1/deployments/{id_}/events"))["items"]
         return [line["event"] for line in lines]
 
+    def waits_for_event(self, id_: str, event: str) -> None:
+        until(lambda: event in self.events(id_), 15, lambda: f"{event} in {self.events(id_)}")
+
     def told(self, switch: str) -> list[str]:
         """What the fake power switch of this name was told, by any process so far."""
         lines = self.power_log.read_text().splitlines() if self.power_log.exists() else []
         return [line.split()[1] for line in lines if line.split()[0] == switch]
+
+    def expects_told(self, switch: str, acts: list[str]) -> None:
+        """It comes to these acts, and to no more while nobody asks for any."""
+        until(lambda: len(self.told(switch)) >= len(acts), 10, lambda: str(self.told(switch)))
+        time.sleep(0.3)
+        assert self.told(switch) == acts
 
 
 class LiveMachine(FakeMachine):

@@ -79,7 +79,8 @@ class Service:
                 effects.perform(self.parts, effect.id)
                 done.append(effect.name)
             with self.parts.database.writing() as session:
-                effect_store.mark_dispatched(session, [e.id for e in waiting], self.clock())
+                ids = [e.id for e in waiting]
+                effect_store.mark_dispatched(session, ids, self.clock(), timedelta(minutes=1))
         return done
 
     def _undispatched(self) -> list[Effect]:

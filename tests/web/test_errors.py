@@ -48,35 +48,31 @@ def test_a_role_that_is_too_low_is_told_which_one_is_needed(service: Service) ->
     assert body["remedy"] == "ask an admin for a token with the role operator"
 
 
-@pytest.mark.parametrize(
-    ("path", "said_"),
-    [
-        (
-            "hosts/web09",
-            {"detail": "there is no host 'web09'", "field": "host", "value": "web09",
-             "remedy": "`deployer hosts` lists the names"},
-        ),
-        (
-            "profiles/none",
-            {"detail": "there is no profile 'none'", "field": "profile", "value": "none",
-             "remedy": "`deployer profiles` lists the names"},
-        ),
-        (
-            "images/none",
-            {"detail": "there is no image 'none'", "field": "image", "value": "none",
-             "remedy": "`deployer image list` lists the names"},
-        ),
-        (
-            "deployments/dep_x",
-            {"detail": "there is no deployment 'dep_x'", "field": "id", "value": "dep_x",
-             "remedy": "`deployer status` lists them; ids of deployments begin with dep_"},
-        ),
-        ("nothing", {"detail": "there is nothing here"}),
-    ],
-)  # fmt: skip
+NOT_THERE = {
+    "hosts/web09": {
+        "detail": "there is no host 'web09'", "field": "host", "value": "web09",
+        "remedy": "`deployer hosts` lists the names",
+    },
+    "profiles/none": {
+        "detail": "there is no profile 'none'", "field": "profile", "value": "none",
+        "remedy": "`deployer profiles` lists the names",
+    },
+    "images/none": {
+        "detail": "there is no image 'none'", "field": "image", "value": "none",
+        "remedy": "`deployer image list` lists the names",
+    },
+    "deployments/dep_x": {
+        "detail": "there is no deployment 'dep_x'", "field": "id", "value": "dep_x",
+        "remedy": "`deployer status` lists them; ids of deployments begin with dep_",
+    },
+    "nothing": {"detail": "there is nothing here"},
+}  # fmt: skip
+
+
 @on_sqlite
-def test_what_is_not_there_is_named(service: Service, path: str, said_: dict[str, Any]) -> None:
-    assert said(service.api.get(f"/api/v1/{path}"), 404) == said_
+def test_what_is_not_there_is_named(service: Service) -> None:
+    answers = {path: said(service.api.get(f"/api/v1/{path}"), 404) for path in NOT_THERE}
+    assert answers == NOT_THERE
 
 
 @on_sqlite
@@ -91,25 +87,21 @@ def test_a_second_deployment_is_answered_with_the_first(service: Service) -> Non
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("other", "field", "value"),
-    [
-        ({"macs": ["52:54:00:00:00:99"]}, "name", "web01"),
-        ({"name": "web02"}, "macs", "52:54:00:12:34:56"),
-        ({"name": "web02", "macs": ["52:54:00:00:00:99"]}, "uuid", "4c4c4544-0044-4810-8058-c4c04f4b3232"),
-    ],
-)  # fmt: skip
 @on_sqlite
-def test_a_host_that_is_there_already_is_named(
-    service: Service, other: dict[str, Any], field: str, value: str
-) -> None:
-    first = {**HOST, "uuid": "4c4c4544-0044-4810-8058-c4c04f4b3232"}
+def test_a_host_that_is_there_already_is_named(service: Service) -> None:
+    first: dict[str, Any] = {**HOST, "uuid": "4c4c4544-0044-4810-8058-c4c04f4b3232"}
     ok(service.api.post("/api/v1/hosts", json=first))
-    body = said(service.api.post("/api/v1/hosts", json={**first, **other}), 409)
-    assert body == {
-        "detail": f"{field}: {value} belongs to the host web01", "field": field, "value": value,
-        "remedy": "correct it here, or change the host web01 first",
-    }  # fmt: skip
+    other_mac = {"macs": ["52:54:00:00:00:99"]}
+    cases: list[tuple[dict[str, Any], str, str]] = [
+        (other_mac, "name", "web01"),
+        ({"name": "web02"}, "macs", "52:54:00:12:34:56"),
+        ({"name": "web02", **other_mac}, "uuid", first["uuid"]),
+    ]
+    for other, field, value in cases:
+        assert said(service.api.post("/api/v1/hosts", json={**first, **other}), 409) == {
+            "detail": f"{field}: {value} belongs to the host web01", "field": field,
+            "value": value, "remedy": "correct it here, or change the host web01 first",
+        }  # fmt: skip
 
 
 @on_sqlite
@@ -150,43 +142,35 @@ def test_every_broken_rule_is_a_finding(
     assert answer["detail"] == f"{findings[0][0]}: {findings[0][1]}"
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"{", "acceptable JSON"),
-        (b'{"name": "a", "name": "b"}', "a key is written twice"),
-        (b'{"limit": NaN}', "NaN is no JSON"),
-        (b"\xff\xfe", "acceptable JSON"),
-        (b"[" * 100_000, "acceptable JSON"),
-        (b"[]", "valid dictionary"),
-    ],
-    ids=lambda value: str(value[:12]),
-)
+NO_JSON = [
+    (b"{", "acceptable JSON"),
+    (b'{"name": "a", "name": "b"}', "a key is written twice"),
+    (b'{"limit": NaN}', "NaN is no JSON"),
+    (b"\xff\xfe", "acceptable JSON"),
+    (b"[" * 100_000, "acceptable JSON"),
+    (b"[]", "valid dictionary"),
+]
+
+
 @on_sqlite
-def test_a_body_with_no_single_meaning_is_refused(
-    service: Service, content: bytes, words: str
-) -> None:
-    answer = service.api.post(
-        "/api/v1/hosts", content=content, headers={"Content-Type": "application/json"}
-    )
-    assert words in problem(answer, 422)["detail"]
+def test_a_body_with_no_single_meaning_is_refused(service: Service) -> None:
+    for content, words in NO_JSON:
+        answer = service.api.post(
+            "/api/v1/hosts", content=content, headers={"Content-Type": "application/json"}
+        )
+        assert words in problem(answer, 422)["detail"]
 
 
-@pytest.mark.parametrize(
-    "profile",
-    [
+@on_sqlite
+def test_a_password_that_was_refused_is_not_repeated(service: Service) -> None:
+    for profile in (
         {"users": [{"name": "ops", "password_hash": "my-plain-password"}]},
         {"root": {"password_hash": "my-plain-password"}},
         {"users": [{"name": "ops", "password": "my-plain-password"}]},
-    ],
-    ids=str,
-)
-@on_sqlite
-def test_a_password_that_was_refused_is_not_repeated(
-    service: Service, profile: dict[str, Any]
-) -> None:
-    answer = service.api.post("/api/v1/profiles", json={**PROFILE, **profile})
-    assert answer.status_code == 422 and "my-plain-password" not in answer.text
+    ):
+        answer = service.api.post("/api/v1/profiles", json={**PROFILE, **profile})
+        assert answer.status_code == 422
+        assert "my-plain-password" not in answer.text, answer.text
 
 
 @on_sqlite
@@ -197,18 +181,11 @@ def test_a_profile_its_installer_cannot_do_is_answered_with_all_findings(service
     assert [f["field"] for f in answer["findings"]] == ["arch", "proxy", "ntp"]
 
 
-@pytest.mark.parametrize(
-    ("path", "field"),
-    [
-        ("/api/v1/deployments/host_01k9abcdefghjkmnpqrstvwxyz", "id"),
-        ("/api/v1/deployments?state=asleep", "state"),
-    ],
-)
 @on_sqlite
-def test_an_id_or_word_of_another_kind_is_the_clients_fault(
-    service: Service, path: str, field: str
-) -> None:
-    assert problem(service.api.get(path), 422)["field"] == field
+def test_an_id_or_word_of_another_kind_is_the_clients_fault(service: Service) -> None:
+    host_id = "/api/v1/deployments/host_01k9abcdefghjkmnpqrstvwxyz"
+    assert problem(service.api.get(host_id), 422)["field"] == "id"
+    assert problem(service.api.get("/api/v1/deployments?state=asleep"), 422)["field"] == "state"
 
 
 @on_sqlite

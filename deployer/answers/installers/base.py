@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import Any, Protocol
 
@@ -24,5 +25,9 @@ def check_shell(script: str, shell: str, file: str, field: str) -> list[Finding]
     )
     if done.returncode == 0:
         return []
-    problem = done.stderr.strip().splitlines()[0].split(": ", 1)[-1]
-    return [Finding(f"{field}: {problem}", "correct the shell script", file=file, field=field)]
+    first = (done.stderr.strip().splitlines() or ["it is no shell script"])[0]
+    place = re.search(r"line (\d+)", first)
+    line = int(place[1]) if place else None
+    problem = first.split(": ", 1)[-1]
+    remedy = "correct the shell script"
+    return [Finding(f"{field}: {problem}", remedy, file=file, line=line, field=field)]

@@ -1,0 +1,84 @@
+"""F030: the process may be killed at any moment; nothing that it acknowledged is lost."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.fleet import Fleet, broken_promises
+from tests.support.live import LiveService, until
+
+
+def _kill_again_and_again(live: LiveService, rounds: int, seed: int) -> Fleet:
+    moments = random.Random(seed)
+    live.start()
+    with Fleet(live, 6) as fleet:
+        for number in range(rounds):
+            if number % 4 == 3:
+                time.sleep(moments.uniform(0, 0.4))  # while it is starting
+            else:
+                _wait_for_calls(fleet, moments.randint(1, 20))
+            live.kill()
+            live.launch()
+        until(live.is_ready, 20)
+        before = fleet.rounds
+        until(lambda: fleet.rounds >= before + len(fleet.players), 30, "everybody goes on")
+    return fleet
+
+
+def _wait_for_calls(fleet: Fleet, number: int) -> None:
+    """Until so many more calls were acknowledged: busy machines are killed at busy moments, too."""
+    goal, end = fleet.calls + number, time.monotonic() + 5
+    while fleet.calls < goal and time.monotonic() < end:
+        time.sleep(0.002)
+
+
+def _check_all(live: LiveService, fleet: Fleet) -> None:
+    parts = live.parts()
+    try:
+        # Effects of rounds that the players left unfinished are still being carried out.
+        until(lambda: not broken_promises(parts, fleet), 45, lambda: broken_promises(parts, fleet))
+        if parts.database.is_sqlite:
+            with parts.database.reading() as session:
+                assert session.execute(text("PRAGMA integrity_check")).scalar() == "ok"
+    finally:
+        parts.database.dispose()
+    for player in fleet.players:
+        created = sum(event == "created" for _, event in player.acknowledged)
+        # At most one cycle each, but a creation whose answer was lost is not counted by us.
+        assert live.told(player.name).count("cycle") <= created + 1
+
+
+def test_f030_killed_at_random_moments_under_load_nothing_acknowledged_is_lost(
+    live: LiveService,
+) -> None:
+    fleet = _kill_again_and_again(live, rounds=10, seed=30)
+    _check_all(live, fleet)
+
+
+@pytest.mark.e2e
+def test_f030_killed_a_hundred_times(live: LiveService) -> None:
+    fleet = _kill_again_and_again(live, rounds=100, seed=100)
+    _check_all(live, fleet)
+
+
+def test_f030_an_armed_deployment_keeps_its_expiry_and_its_script_over_a_kill(
+    live: LiveService,
+) -> None:
+    live.start().knows()
+    id_ = live.queues()
+    live.waits_for(id_, "booting")
+    machine = live.machine()
+    script, deadline = machine.asks(), live.deployment(id_)["deadline"]
+    assert "kernel" in script
+    live.restart()
+    assert live.deployment(id_)["deadline"] == deadline
+    assert machine.asks() == script
+    machine.installs()
+    live.restart()
+    assert "kernel" not in machine.asks()
+    assert machine.phones_home("first_boot").status_code == 200
+    live.waits_for(id_, "ready")

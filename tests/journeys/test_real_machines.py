@@ -1,0 +1,172 @@
+"""Real firmware, real iPXE, the real live system, a real Debian: whole stories in QEMU."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deployer.settings import Settings
+from lab.machine import DiskSpec, Firmware, Machine
+from tests.support.lab import Lab
+
+pytestmark = [
+    pytest.mark.qemu,
+    pytest.mark.parametrize("backend", ["sqlite"], indirect=True),
+]
+
+
+@pytest.fixture
+def lab(settings: Settings, tmp_path: Path) -> Iterator[Lab]:
+    with Lab(settings, tmp_path) as lab:
+        yield lab
+
+
+def data_disk(folder: Path) -> tuple[DiskSpec, str]:
+    """A second disk full of somebody's data, and its checksum."""
+    path = folder / "data.raw"
+    path.write_bytes(b"somebody's only copy " * 200_000)
+    with path.open("ab") as file:
+        file.truncate(3 * 10**9)
+    return DiskSpec(path, serial="DISK-DATA"), checksum(path)
+
+
+def checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def ends_ready(lab: Lab, machine: Machine, id_: str, layout: str, firmware: Firmware) -> None:
+    """Verified by the service, and by us, who look for ourselves."""
+    lab.becomes(id_, "ready", machine)
+    seen = lab.logs_in(
+        machine, "hostname; findmnt -no SOURCE,FSTYPE /; ls /sys/firmware; cat /etc/os-release"
+    )
+    assert seen.startswith("web01\n")
+    assert ("/dev/mapper/vg0-root" if layout == "lvm" else "/dev/vda3") in seen
+    assert ("efi\n" in seen) is (firmware == "uefi")
+    assert 'VERSION_ID="12"' in seen
+
+
+def test_t119_bios_plain_with_a_second_disk_that_survives(lab: Lab, tmp_path: Path) -> None:
+    data, before = data_disk(tmp_path)
+    machine = lab.a_machine("bios", lab.disk("a"), data)
+    lab.describes(machine)
+    id_ = lab.arms()
+    with machine:
+        ends_ready(lab, machine, id_, "plain", "bios")
+        assert checksum(data.path) == before
+        restarts_into_its_own_disk(lab, machine)
+        assert lab.state(id_) == "ready"
+
+
+def restarts_into_its_own_disk(lab: Lab, machine: Machine) -> None:
+    """A finished host that comes by the network again is sent to its disk."""
+    position = len(machine.console())
+    machine.reset()
+    machine.wait_for_console("Deployer: asking", 120, after=position)
+    machine.wait_for_console("web01 login:", 300, after=position)
+    assert "loading" not in machine.console()[position:].split("login:")[0].split("GRUB")[0]
+
+
+def test_uefi_lvm(lab: Lab) -> None:
+    machine = lab.a_machine("uefi")
+    lab.describes(machine, storage={"disk": {"serial": "DISK-A"}, "layout": "lvm"})
+    id_ = lab.arms()
+    with machine:
+        ends_ready(lab, machine, id_, "lvm", "uefi")
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("layout", ["plain", "lvm"])
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_every_firmware_with_every_layout(lab: Lab, firmware: Firmware, layout: str) -> None:
+    machine = lab.a_machine(firmware)
+    lab.describes(machine, storage={"disk": {"min_size": "5G"}, "layout": layout})
+    id_ = lab.arms()
+    with machine:
+        ends_ready(lab, machine, id_, layout, firmware)
+
+
+def test_f030_the_service_is_killed_at_every_stage(lab: Lab) -> None:
+    """And callbacks are repeated and out of order meanwhile (T041, T042)."""
+    machine = lab.a_machine("bios")
+    lab.describes(machine)
+    id_ = lab.arms()
+    with machine:
+        machine.wait_for_console("Deployer: looking for hardware", 300)
+        lab.restart()
+        for stage in ("disks", "partitioning", "writing", "configuring", "bootloader"):
+            lab.reaches_stage(id_, stage, machine)
+            lab.kill()
+            time.sleep(3)
+            lab.start()
+            repeats_itself(lab, id_)
+        lab.becomes(id_, "first_boot", machine)
+        lab.restart()
+        repeats_itself(lab, id_)
+        lab.becomes(id_, "verifying", machine)
+        lab.restart()
+        ends_ready(lab, machine, id_, "plain", "bios")
+    moves = [line["to"] for line in history(lab, id_) if line["to"]]
+    assert moves == ["queued", "booting", "installing", "first_boot", "verifying", "ready"]
+
+
+def history(lab: Lab, id_: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = lab.api.get(f"/api/v1/deployments/{id_}/events").json()["items"]
+    return items
+
+
+def repeats_itself(lab: Lab, id_: str) -> None:
+    """Say again what was said before; progress of long ago, too."""
+    parts = lab.parts()
+    token = parts.tokens(id_)["phone-home"]  # type: ignore[index]
+    parts.database.dispose()
+    state = lab.state(id_)
+    url = f"http://{lab.settings.machine_listen}/d/{token}"
+    assert httpx.post(f"{url}/phone-home/installer_started").status_code == 200
+    old = {"stage": "partitioning", "percent": 1}
+    assert httpx.post(f"{url}/progress", json=old).status_code == 200
+    assert lab.state(id_) == state
+
+
+def test_cancelled_in_the_middle_it_stops_and_boots_its_disk(lab: Lab) -> None:
+    machine = lab.a_machine("bios")
+    lab.describes(machine)
+    id_ = lab.arms()
+    with machine:
+        lab.reaches_stage(id_, "writing", machine)
+        assert lab.api.post(f"/api/v1/deployments/{id_}/cancel").status_code == 200
+        position = len(machine.console())
+        machine.wait_for_console("this deployment has ended", 60, after=position)
+        machine.wait_for_console(
+            "No more network devices|Booting from Hard Disk", 120, after=position
+        )
+        assert "loading" not in machine.console()[position:]
+        assert lab.state(id_) == "cancelled"
+
+
+def test_t119_a_rule_that_fits_two_disks_writes_to_none(lab: Lab, tmp_path: Path) -> None:
+    machine = lab.a_machine("bios", lab.disk("a"), lab.disk("b"))
+    lab.describes(machine)
+    id_ = lab.arms()
+    with machine:
+        lab.becomes(id_, "failed", machine)
+        machine.wait_for_console("STOPPED, nothing was written", 60)
+    cause = lab.deployment(id_)["cause"]
+    assert "2 disks fit" in cause and "DISK-A" in cause and "DISK-B" in cause
+    for disk in machine.disks:
+        assert disk.path.stat().st_size < 1_000_000, "a blank qcow2 has grown"
+
+
+def test_t001_an_unknown_machine_boots_its_own_disk(lab: Lab) -> None:
+    machine = lab.a_machine("bios")
+    with machine:
+        machine.wait_for_console("Deployer: asking", 120)
+        machine.wait_for_console("No more network devices|Booting from Hard Disk", 60)
+        assert "loading" not in machine.console()

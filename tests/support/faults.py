@@ -1,0 +1,74 @@
+"""Where a service process may be told to die, so that a test can see what is left behind."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any, NoReturn
+
+from sqlalchemy import event
+from sqlmodel import Session
+
+from deployer.drivers.power.fake import Fake
+from deployer.errors import PowerError
+from deployer.store import effects
+from deployer.store.tables import HistoryEntry
+
+EXIT_CODE = 77
+
+
+def _die(*_: Any, **__: Any) -> NoReturn:
+    os._exit(EXIT_CODE)  # as with SIGKILL: nothing is cleaned up, nothing is flushed
+
+
+def at_commit(when: str, what: str) -> partial[None]:
+    """Die `before_commit` or `after_commit` of the history line `what`."""
+    return partial(_at_commit, when, what)
+
+
+def _at_commit(when: str, what: str) -> None:
+    def remember(session: Session, _context: Any) -> None:
+        if any(isinstance(row, HistoryEntry) and row.event == what for row in session.new):
+            session.info["deadly"] = True
+
+    def die(session: Session) -> None:
+        if session.info.get("deadly"):
+            _die()
+
+    event.listen(Session, "before_flush", lambda s, c, _instances: remember(s, c))
+    event.listen(Session, when, die)
+
+
+def at_act(when: str, what: str) -> partial[None]:
+    """Die `before` or `after` the power switch did `what`."""
+    return partial(_at_act, when, what)
+
+
+def _at_act(when: str, what: str) -> None:
+    act = Fake._act
+
+    def deadly(self: Fake, asked: str) -> str:
+        if asked == what and when == "before":
+            _die()
+        said = act(self, asked)
+        if asked == what:
+            _die()
+        return said
+
+    Fake._act = deadly  # type: ignore[method-assign]
+
+
+def at_handover() -> None:
+    """Die when an effect is handed to the engine and not yet marked as handed over."""
+    effects.mark_dispatched = _die
+
+
+def hanging_power() -> None:
+    """Every act of a power switch takes a minute."""
+    import time
+
+    def hang(self: Fake, what: str) -> str:
+        time.sleep(60)
+        raise PowerError("it took too long")
+
+    Fake._act = hang  # type: ignore[method-assign]

@@ -1,0 +1,116 @@
+"""The service as a process, with real images, and real machines in QEMU that it installs."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from deployer.media import library
+from deployer.settings import Settings
+from deployer.store import images
+from lab.machine import DiskSpec, Firmware, Machine, best_accelerator, free_port
+from tests.support.live import LiveService, until
+from tests.support.service import ok
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache"
+MAC = "52:54:00:12:34:56"
+# Generous: two machines may share two slow cores. Nothing waits for it when all goes well.
+INSTALL_SECONDS = 600
+
+
+class Lab(LiveService):
+    """A service that machines in QEMU reach at 10.0.2.2, where user networking shows loopback."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        super().__init__(settings)
+        self.folder = folder
+        port = self.settings.machine_listen.rpartition(":")[2]
+        self.settings = self.settings.model_copy(
+            update={"machine_url": f"http://10.0.2.2:{port}", "patience_installing": 900}
+        )
+        self._import_images()
+        self.start()
+
+    def _import_images(self) -> None:
+        parts = self.parts()
+        for name in ("live-x86_64", "debian-12-x86_64"):
+            manifest = library.add(self.settings.images_dir, CACHE / "images" / name)
+            with parts.database.writing() as session:
+                images.save(session, manifest, parts.clock())
+        parts.database.dispose()
+
+    def key(self) -> Path:
+        """A key pair of an operator."""
+        path = self.folder / "key"
+        if not path.exists():
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)]
+            subprocess.run(command, check=True)
+        return path
+
+    def describes(self, machine: Machine, **profile: Any) -> None:
+        """The host `web01`, reached through the machine's forwarded port, and its profile."""
+        ssh = {"address": "127.0.0.1", "port": machine.ssh_port}
+        ok(self.api.post("/api/v1/hosts", json={"name": "web01", "macs": [MAC], "ssh": ssh}))
+        public = self.key().with_suffix(".pub").read_text().strip()
+        spec = {
+            "name": "debian-12-image", "os": "image", "release": "debian-12", "locale": "C.UTF-8",
+            "storage": {"disk": {"min_size": "5G"}},
+            "users": [{"name": "ops", "sudo": True, "ssh_keys": [public]}],
+            "verify": {"release": "12", "packages": ["openssh-server"]},
+        }  # fmt: skip
+        ok(self.api.post("/api/v1/profiles", json={**spec, **profile}))
+
+    def a_machine(self, firmware: Firmware, *disks: DiskSpec) -> Machine:
+        """Switched off; by default with one blank disk of 8 GB."""
+        return Machine(
+            "web01", self.folder, MAC, f"{self.settings.machine_url}/boot.ipxe", firmware,
+            list(disks) or [self.disk("a")], free_port(),
+            accelerator=best_accelerator(CACHE / "lab/accelerator"),
+        )  # fmt: skip
+
+    def disk(self, name: str, size: str = "8G") -> DiskSpec:
+        return DiskSpec(self.folder / f"{name}.qcow2", size, f"DISK-{name.upper()}")
+
+    def arms(self) -> str:
+        """The id of a deployment of web01 that waits for its machine."""
+        id_ = self.queues()
+        self.waits_for(id_, "booting")
+        return id_
+
+    def becomes(self, id_: str, state: str, machine: Machine) -> None:
+        """Wait for a state; AssertionError with cause and console when it ends in another."""
+        ended = {"ready", "failed", "cancelled"}
+        until(
+            lambda: self.state(id_) in ended | {state} or not machine.running,
+            INSTALL_SECONDS, f"{id_} {state}",
+        )  # fmt: skip
+        seen = self.deployment(id_)
+        tail = "\n".join(machine.console().splitlines()[-40:])
+        assert seen["state"] == state, f"{seen['state']}: {seen['cause']}\n{tail}"
+
+    def reaches_stage(self, id_: str, stage: str, machine: Machine) -> None:
+        """Wait until the installer reports this stage."""
+
+        def there() -> bool:
+            seen = self.deployment(id_)
+            assert seen["state"] in ("booting", "installing"), seen["cause"]
+            return (seen["progress"] or {}).get("stage") == stage
+
+        until(there, INSTALL_SECONDS, f"stage {stage}")
+
+    def logs_in(self, machine: Machine, command: str) -> str:
+        """What `command` prints on the installed machine, as the operator's user."""
+        options = {
+            "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR",
+            "BatchMode": "yes", "ConnectTimeout": "20",
+        }  # fmt: skip
+        flags = [flag for name, value in options.items() for flag in ("-o", f"{name}={value}")]
+        done = subprocess.run(
+            ["ssh", "-i", str(self.key()), "-p", str(machine.ssh_port), *flags, "ops@127.0.0.1",
+             command],
+            capture_output=True, text=True, timeout=90, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
