@@ -68,7 +68,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def parts(settings: Settings, clock: Clock) -> Iterator[Parts]:
-    parts = build_parts(settings, clock=clock)
+    parts = build_parts(settings, create=True, clock=clock)
     register_images(parts)
     yield parts
     parts.database.dispose()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
 from sqlmodel import Session
@@ -40,7 +40,13 @@ class Database:
                 pool_pre_ping=True,
                 pool_size=pool_size,
                 pool_timeout=BUSY_SECONDS,
-                connect_args={"connect_timeout": BUSY_SECONDS},
+                connect_args={
+                    "connect_timeout": BUSY_SECONDS,
+                    # As on SQLite, nobody waits for ever for somebody else's lock; and a server
+                    # that is gone without a word is noticed.
+                    "options": f"-c lock_timeout={int(BUSY_SECONDS * 1000)}",
+                    "tcp_user_timeout": 2000 * BUSY_SECONDS,
+                },
             )
         engine = create_engine(
             self.url,
@@ -54,8 +60,14 @@ class Database:
 
     @property
     def engine(self) -> Engine:
-        """For migrations and start-up checks."""
+        """For tools that look at the schema."""
         return self._write
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """One transaction for whoever changes the schema; committed when the block ends well."""
+        with _as_unavailable(), self._write.begin() as connection:
+            yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

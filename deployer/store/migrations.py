@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 
 from alembic.config import Config
@@ -48,21 +49,46 @@ def prepare(
 ) -> None:
     """Create or migrate the database as one transaction.
 
-    ConfigurationError, and nothing changed, when it is missing (unless `may_create`), empty,
-    corrupt, somebody else's, or newer than this code.
+    ConfigurationError, and nothing changed, when it is missing or empty (unless `may_create`),
+    corrupt, somebody else's, or newer than this code, and when a migration fails.
     """
     if database.is_sqlite:
         _check_sqlite_file(Path(database.url.database or ""), may_create)
-    with database.engine.begin() as connection:
+    with database.migrating() as connection:
         if not database.is_sqlite:
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
         current = _revision(connection)
+        if current is None and not may_create:
+            raise _never_used(database)
         if current == head():
             return
         if current and database.is_sqlite:
             say(f"database backed up to {_back_up(database, backups, current, now)}")
         say(f"database: migrating from {current or 'empty'} to {head()}")
-        upgrade(connection)
+        try:
+            upgrade(connection)
+        except Exception as error:
+            raise _not_migrated(current, error) from error
+
+
+def _never_used(database: Database) -> ConfigurationError:
+    where = database.url.render_as_string(hide_password=True)
+    return ConfigurationError(
+        f"the database {where} is empty, although this service has run before",
+        field="DEPLOYER_DATABASE_URL",
+        remedy="correct the URL or restore a backup; to begin with an empty one, run"
+        " `deployer db create`",
+    )
+
+
+def _not_migrated(current: str | None, error: Exception) -> ConfigurationError:
+    said = str(error).strip().splitlines()[0]
+    return ConfigurationError(
+        f"the migration from {current or 'empty'} to {head()} failed: {said}; the database is as it"
+        " was before",
+        field="DEPLOYER_DATABASE_URL",
+        remedy="start the version of Deployer that ran until now, and report this",
+    )
 
 
 def _revision(connection: Connection) -> str | None:
@@ -121,13 +147,15 @@ def _integrity_problem(path: Path) -> str | None:
             connection.close()
     except sqlite3.DatabaseError as error:
         return str(error)
-    return None if answer == "ok" else answer
+    return None if answer == "ok" else " ".join(answer.split())
 
 
 def _back_up(database: Database, folder: Path, revision: str, now: datetime) -> Path:
     """Copy the database as it is, before the first change; the copy is complete when named."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    target = folder / f"deployer-{revision}-{now:%Y%m%dT%H%M%S}.db"
+    name = f"deployer-{revision}-{now:%Y%m%dT%H%M%S}"
+    names = chain([f"{name}.db"], (f"{name}-{number}.db" for number in count(2)))
+    target = next(path for path in map(folder.joinpath, names) if not path.exists())
     partial = target.with_suffix(".partial")
     source = sqlite3.connect(f"file:{database.url.database}?mode=ro", uri=True)
     copy = sqlite3.connect(partial)

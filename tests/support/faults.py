@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 from sqlalchemy import event
 from sqlmodel import Session
 
+from deployer import resources
 from deployer.drivers.power.fake import Fake
 from deployer.errors import PowerError
 from deployer.store import effects
@@ -65,10 +68,19 @@ def at_handover() -> None:
 
 def hanging_power() -> None:
     """Every act of a power switch takes a minute."""
-    import time
 
     def hang(self: Fake, what: str) -> str:
         time.sleep(60)
         raise PowerError("it took too long")
 
     Fake._act = hang  # type: ignore[method-assign]
+
+
+def other_migrations(folder: Path) -> partial[None]:
+    """Run with the migrations of another version, from `folder`."""
+    return partial(_other_migrations, folder)
+
+
+def _other_migrations(folder: Path) -> None:
+    own = resources.folder
+    resources.folder = lambda name: folder / name if name == "alembic" else own(name)

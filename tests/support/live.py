@@ -99,7 +99,7 @@ class LiveService:
         register_images(parts)
         with parts.database.writing() as session:
             _, secret = people.create_token(
-                session, "live", people.Role.ADMIN, timedelta(days=1), utc_now()
+                session, self.settings.listen, people.Role.ADMIN, timedelta(days=1), utc_now()
             )
         parts.database.dispose()
         return secret

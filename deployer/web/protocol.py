@@ -1,0 +1,79 @@
+"""uvicorn's fast HTTP parser, with the limits for a request's head that it does not have.
+
+Bodies are limited in `web.http`; that comes too late for a head, which is read before any of
+our code is called. THREATS T044, T079, F065.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# Far more than any firmware or installer sends, and far too little to fill our memory.
+_HEAD_BYTES = 32 * 1024
+_HEAD_SECONDS = 20
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Closes a connection whose head is too large or too slow, in trailers and chunks too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unused_bytes = 0  # received since the parser last had something whole for us
+        self._in_head = True
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unused_bytes += len(data)
+        super().data_received(data)
+        if self._unused_bytes > _HEAD_BYTES:
+            self._refuse("The head of this request is too large.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._wait_for_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # A trailer comes after the head was judged; uvicorn would still add it to the headers.
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._unused_bytes = False, 0
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unused_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unused_bytes = 0
+        super().on_message_complete()
+
+    def _wait_for_head(self) -> None:
+        if self._patience is None:
+            self._patience = self.loop.call_later(
+                _HEAD_SECONDS, self._refuse, "The head of this request took too long."
+            )
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _refuse(self, why: str) -> None:
+        self._stop_waiting()
+        if self.transport is not None and not self.transport.is_closing():
+            self.send_400_response(why)
