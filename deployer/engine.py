@@ -202,10 +202,14 @@ class Worker:
         """Names of background tasks that are failing just now."""
         return [task.name for task in self.tasks if not task.healthy]
 
-    def stop(self, seconds: float = 5) -> None:
-        """Take no new work, and give the work in hand a little time; the rest is handed back."""
+    def take_no_more(self) -> None:
+        """Carry out what is in hand, and nothing else; does not wait."""
         for task in self.tasks:
             task.stop()
+
+    def stop(self, seconds: float = 5) -> None:
+        """Take no new work, and give the work in hand a little time; the rest is handed back."""
+        self.take_no_more()
         end = time.monotonic() + seconds
         for task in self.tasks:
             task.join(max(0.1, end - time.monotonic()))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -19,8 +21,11 @@ from deployer.errors import ConfigurationError
 from deployer.observe import log
 from deployer.services.parts import Parts
 
-# Requests in hand get this long to finish after SIGTERM.
-_GRACE_SECONDS = 8
+# After SIGTERM: whoever is connected may still say what it wants, requests in hand may finish,
+# and so may effects; together under the ten seconds that an operator waits.
+_LAST_WORDS_SECONDS = 0.5
+_GRACE_SECONDS = 6
+_EFFECTS_SECONDS = 2
 
 
 class _Server(uvicorn.Server):
@@ -28,6 +33,33 @@ class _Server(uvicorn.Server):
 
     def capture_signals(self) -> Any:
         return nullcontext()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drop nobody: uvicorn alone would reset who is in the kernel's queue, and hang up on
+        who has connected and not yet sent its request."""
+        late = _queued(sockets or [])
+        for server in self.servers:
+            server.close()
+        protocol = partial(
+            self.config.http_protocol_class, config=self.config, server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )  # fmt: skip
+        for connection in late:
+            await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
+        await asyncio.sleep(_LAST_WORDS_SECONDS)
+        await super().shutdown(sockets)
+
+
+def _queued(listeners: list[socket.socket]) -> list[socket.socket]:
+    """Connections that the kernel has accepted and we have not."""
+    found = []
+    for listener in listeners:
+        with suppress(BlockingIOError):
+            while True:
+                connection, _ = listener.accept()
+                connection.setblocking(False)
+                found.append(connection)
+    return found
 
 
 def _server(app: FastAPI, listen: str, setting: str) -> _Server:
@@ -72,10 +104,10 @@ def serve(parts: Parts, *, with_worker: bool = True) -> None:
         machine_url=settings.effective_machine_url,
     )  # fmt: skip
     try:
-        asyncio.run(_run(servers))
+        asyncio.run(_run(servers, worker))
     finally:
         if worker:
-            worker.stop()
+            worker.stop(_EFFECTS_SECONDS)
         parts.database.dispose()
     _leave(worker)
 
@@ -88,8 +120,10 @@ def _leave(worker: Worker | None) -> None:
         os._exit(0)
 
 
-async def _run(servers: list[_Server]) -> None:
+async def _run(servers: list[_Server], worker: Worker | None) -> None:
     def stop() -> None:
+        if worker:
+            worker.take_no_more()
         for server in servers:
             server.should_exit = True
 

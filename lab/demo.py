@@ -45,9 +45,11 @@ HOST, PROFILE, MAC = "demo", "debian-12-image", "52:54:00:de:00:01"
 
 _READY_SECONDS, _BOOTING_SECONDS, _INSTALL_SECONDS = 60, 15, 900
 _POLL_SECONDS = 0.4
-# What the live system says on its console when it can do no more, perhaps not even call us.
-_GAVE_UP = "Deployer: FAILED"
+# What the live system says on its console when it can do no more; it tells the service too, if
+# it can, and has so long for that.
+_GAVE_UP, _LAST_WORDS_SECONDS = "Deployer: FAILED", 30
 _CONSOLE_LINES = 30
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PIPE_WIDTH = 98
 
 Json = dict[str, Any]
@@ -257,7 +259,7 @@ class Lines:
             line = f"    {percent:3.0f} %  {shown(now['stage'])}"
             self._once(f"{now['stage']} {percent // 25}", line)
         for state, seconds in seconds_in(self.api.get(f"/deployments/{deployment['id']}/events")):
-            usually = f"  usually {self.usual[state]:.0f} s" if self.usual.get(state) else ""
+            usually = f"  usually {self.usual[state]:.0f} s" if state in self.usual else ""
             self._once(state, f"  {state:12} {seconds:3.0f} s{usually}")
 
     def _once(self, key: str, line: str) -> None:
@@ -267,14 +269,11 @@ class Lines:
 
 
 def seconds_in(events: Json) -> Iterator[tuple[str, float]]:
-    """Each state that is over, and how long it lasted."""
-    moves = [
-        (event["to"], datetime.fromisoformat(event["at"]))
-        for event in events["items"]
-        if event["to"]
-    ]
-    for (state, since), (_, until) in itertools.pairwise(moves):
-        yield state, (until - since).total_seconds()
+    """Each of the machine's stages that is over, and how long it lasted."""
+    moves = [event for event in events["items"] if event["to"] not in (None, State.QUEUED)]
+    for move, next_ in itertools.pairwise(moves):
+        since, until = (datetime.fromisoformat(event["at"]) for event in (move, next_))
+        yield move["to"], (until - since).total_seconds()
 
 
 @contextmanager
@@ -296,12 +295,12 @@ def watch(api: Client, id_: str, machine: Machine, picture: Picture, service: Se
         picture.show([now])
         if now["state"] in RESTING:
             raise DemoError(f"the deployment is {now['state']}: {now['cause']}")
-        if _GAVE_UP in machine.console():
-            raise DemoError("the live system says on the machine's console that it gave up")
         if not machine.running:
             raise DemoError("QEMU has stopped by itself")
+        if _GAVE_UP in machine.console():
+            end = min(end, time.monotonic() + _LAST_WORDS_SECONDS)
         if time.monotonic() > end:
-            raise DemoError(f"the deployment is still {now['state']} after {_INSTALL_SECONDS} s")
+            raise DemoError(f"the deployment is still {now['state']}; it is not worth waiting more")
         service.check_alive()
         time.sleep(_POLL_SECONDS)
     picture.show([now])
@@ -430,7 +429,8 @@ class Demo:
         say(f"\n[bold red]The demo failed:[/] {shown(problem)}")
         why = self._why()
         for name in ("last_seen", "expected"):
-            say(f"  {name.replace('_', ' ')}: {shown(why[name])}") if why else None
+            if name in why:
+                say(f"  {name.replace('_', ' ')}: {shown(why[name])}")
         for cause in why.get("likely", []):
             say(f"  likely: {shown(cause)}")
         if self.machine and (lines := self.machine.console().splitlines()[-_CONSOLE_LINES:]):
@@ -451,16 +451,17 @@ class Demo:
         token = FOLDER / "token"
         token.touch(0o600)
         token.write_text(self.token)
-        heading(self.console, "Both stay on until Ctrl-C. In another shell:")
-        environment = f"DEPLOYER_SERVER={self.service.url} DEPLOYER_TOKEN=$(cat .demo/token)"
+        heading(self.console, "Service and machine stay on until Ctrl-C. In another shell:")
         for line in (
             LOGIN,
-            f"{environment} .venv/bin/deployer status {HOST}",
+            f"export DEPLOYER_SERVER={self.service.url} DEPLOYER_TOKEN=$(cat .demo/token)",
+            f".venv/bin/deployer status {HOST}",
         ):
             self.console.print(f"  $ {escape(line)}", soft_wrap=True)
-        while self.machine and self.machine.running:
-            self.service.check_alive()
-            time.sleep(1)
+        with contextlib.suppress(KeyboardInterrupt):
+            while self.machine and self.machine.running:
+                self.service.check_alive()
+                time.sleep(1)
 
 
 def play(demo: Demo, keep: bool) -> int:
@@ -468,18 +469,14 @@ def play(demo: Demo, keep: bool) -> int:
     begun = time.monotonic()
     try:
         demo.run()
-        spent = time.monotonic() - begun
-        demo.console.print(
-            f"\n[bold green]Done[/] in {spent:.0f} s: from an empty disk to a login."
-        )
+        spent = f"{time.monotonic() - begun:.0f} s"
+        demo.console.print(f"\n[bold green]Done[/] in {spent}: from an empty disk to a login.")
         if keep:
             demo.keep()
-    except (DemoError, DeployerError, subprocess.SubprocessError) as problem:
+        return 0
+    except (DemoError, DeployerError, subprocess.SubprocessError, OSError) as problem:
         demo.explain(problem)
         return 1
-    if not keep:
-        demo.console.print("Service and machine are switched off; `make demo KEEP=1` keeps them.")
-    return 0
 
 
 def main() -> int:
@@ -491,14 +488,25 @@ def main() -> int:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    code = 130
+    with ExitStack() as stack, interruptible(console):
+        code = play(Demo(console, stack, wanted.firmware), wanted.keep)
+    console.print("Service and machine are switched off; `make demo KEEP=1` leaves them on.")
+    return code
+
+
+@contextmanager
+def interruptible(console: Console) -> Iterator[None]:
+    """Ctrl-C ends the demo, once; what was started is then stopped, whatever else is pressed."""
+    for number in _SIGNALS:
         signal.signal(number, signal.default_int_handler)
     try:
-        with ExitStack() as stack:
-            return play(Demo(console, stack, wanted.firmware), wanted.keep)
+        yield
     except KeyboardInterrupt:
-        console.print("\nStopped by you; service and machine are switched off.")
-        return 0 if wanted.keep else 130
+        console.print("\nInterrupted.")
+    finally:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

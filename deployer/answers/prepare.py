@@ -18,7 +18,8 @@ from deployer.errors import Finding, Invalid
 
 def image_names(found: FoundFamily, profile: ProfileSpec) -> tuple[str, str | None]:
     """(image with kernel and initrd, image to install or None) for this profile."""
-    env, facts = environment(found), {"arch": profile.arch, "release": profile.release}
+    env = environment(found)
+    facts = {"arch": profile.arch, "release": profile.release, "vars": profile.vars}
     release = found.family.release(profile.release)
     boot = render_string(env, found.family.boot.image, facts, "family.yaml", "boot.image")
     if release is None or release.image is None:

@@ -41,11 +41,11 @@ class Database:
                 pool_size=pool_size,
                 pool_timeout=BUSY_SECONDS,
                 connect_args={
-                    "connect_timeout": BUSY_SECONDS,
+                    "connect_timeout": max(1, int(BUSY_SECONDS)),
                     # As on SQLite, nobody waits for ever for somebody else's lock; and a server
                     # that is gone without a word is noticed.
                     "options": f"-c lock_timeout={int(BUSY_SECONDS * 1000)}",
-                    "tcp_user_timeout": 2000 * BUSY_SECONDS,
+                    "tcp_user_timeout": int(BUSY_SECONDS * 2000),
                 },
             )
         engine = create_engine(

@@ -18,7 +18,7 @@ from deployer.boot.decide import BootRequest
 from deployer.core.bootspec import BootDecision, LocalBoot
 from deployer.core.hosts import canonical_mac, canonical_uuid
 from deployer.core.lifecycle import MachineEvent
-from deployer.core.progress import Progress
+from deployer.core.progress import Progress, translated
 from deployer.core.text import is_plain_line
 from deployer.errors import Invalid, NotFound
 from deployer.services import boot, inventory, machines
@@ -164,7 +164,7 @@ def progress(
 ) -> PlainTextResponse:
     """The installer tells its stage and percentage."""
     try:
-        message = Progress.model_validate(body)
+        message = Progress.model_validate(translated(body))
     except ValidationError as error:
         raise inventory.as_invalid(error) from None
     machines.progress(session, parts, token, message, address)

@@ -50,6 +50,8 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.get_http_version() not in ("1.0", "1.1"):
+            raise ValueError("HTTP/0.9 has no framing")  # becomes a 400
         self._in_head, self._unused_bytes = False, 0
         self._stop_waiting()
         super().on_headers_complete()
@@ -75,5 +77,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, why: str) -> None:
         self._stop_waiting()
-        if self.transport is not None and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
             self.send_400_response(why)
+        else:
+            self.transport.close()  # an answer to the request before is under way

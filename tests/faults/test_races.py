@@ -14,6 +14,7 @@ import pytest
 
 from deployer.services import deployments, effects
 from deployer.services.deployments import cancel as real_cancel
+from deployer.store import database
 from deployer.store import deployments as store
 from tests.support.live import LiveService, in_parallel, until
 from tests.support.service import PROFILE, Service, ok
@@ -23,7 +24,13 @@ BODY = {"host": "web01", "profile": PROFILE["name"]}
 
 
 @pytest.fixture
-def many(real: Service) -> Service:
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine must not turn a wait for a lock into a 503."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", 60)
+
+
+@pytest.fixture
+def many(patient: None, real: Service) -> Service:
     real.knows()
     object.__setattr__(real.parts.settings, "installs_per_hour", 100_000)
     return real
@@ -201,7 +208,7 @@ def test_f042_after_a_confirmed_cancel_nothing_goes_out_whatever_it_raced_with(
     many: Service,
 ) -> None:
     order = random.Random(42)
-    assert {_interleave(many, order) for _ in range(50)} >= {"script", "answer", "callback"}
+    assert {_interleave(many, order) for _ in range(30)} >= {"script", "answer", "callback"}
 
 
 @pytest.mark.e2e

@@ -14,6 +14,8 @@ import pytest
 from deployer.settings import Settings
 from lab.machine import DiskSpec, Firmware, Machine
 from tests.support.lab import Lab
+from tests.support.live import until
+from tests.support.service import ok
 
 pytestmark = [
     pytest.mark.qemu,
@@ -91,6 +93,31 @@ def test_every_firmware_with_every_layout(lab: Lab, firmware: Firmware, layout: 
     id_ = lab.arms()
     with machine:
         ends_ready(lab, machine, id_, layout, firmware)
+
+
+@pytest.mark.e2e
+def test_an_installed_disk_becomes_the_image_of_another_machine(lab: Lab, tmp_path: Path) -> None:
+    """A raw image: written as it is, grown to the larger disk, and given an identity of its own."""
+    first = lab.a_machine("bios", lab.disk("a", "4G"))
+    lab.describes(first, storage={"disk": {"min_size": "3G"}})
+    id_ = lab.arms()
+    with first:
+        lab.becomes(id_, "ready", first)
+        machine_id = lab.logs_in(first, "cat /etc/machine-id")
+        first.power_down()
+        until(lambda: not first.running, 120, "switched off")
+    lab.brings_in(first.disks[0].path, "golden")
+    second = lab.a_machine("bios", lab.disk("b", "6G"))
+    second.ssh_port = first.ssh_port
+    profile = {**ok(lab.api.get("/api/v1/profiles/debian-12-image")), "release": "custom"}
+    spec = {k: v for k, v in profile.items() if k not in ("id", "created_at", "updated_at")}
+    ok(lab.api.put("/api/v1/profiles/debian-12-image", json={**spec, "vars": {"image": "golden"}}))
+    id_ = lab.arms()
+    with second:
+        lab.becomes(id_, "ready", second)
+        assert lab.logs_in(second, "cat /etc/machine-id") != machine_id
+        size = int(lab.logs_in(second, "findmnt -bno SIZE /"))
+        assert size > 4.5 * 10**9, "the root file system fills the larger disk"
 
 
 def test_f030_the_service_is_killed_at_every_stage(lab: Lab) -> None:

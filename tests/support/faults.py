@@ -14,6 +14,8 @@ from sqlmodel import Session
 from deployer import resources
 from deployer.drivers.power.fake import Fake
 from deployer.errors import PowerError
+from deployer.observe import log
+from deployer.services import deployments
 from deployer.store import effects
 from deployer.store.tables import HistoryEntry
 
@@ -70,6 +72,7 @@ def hanging_power() -> None:
     """Every act of a power switch takes a minute."""
 
     def hang(self: Fake, what: str) -> str:
+        log.info("hanging")
         time.sleep(60)
         raise PowerError("it took too long")
 
@@ -84,3 +87,14 @@ def other_migrations(folder: Path) -> partial[None]:
 def _other_migrations(folder: Path) -> None:
     own = resources.folder
     resources.folder = lambda name: folder / name if name == "alembic" else own(name)
+
+
+def slow_creation() -> None:
+    """Every new deployment takes a second more."""
+    create = deployments.create
+
+    def slow(*args: Any) -> Any:
+        time.sleep(1)
+        return create(*args)
+
+    deployments.create = slow

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from deployer.media import library
+from deployer.media.build import sha256
 from deployer.settings import Settings
 from deployer.store import images
 from lab.machine import DiskSpec, Firmware, Machine, best_accelerator, free_port
@@ -34,11 +36,31 @@ class Lab(LiveService):
         self.start()
 
     def _import_images(self) -> None:
-        parts = self.parts()
         for name in ("live-x86_64", "debian-12-x86_64"):
-            manifest = library.add(self.settings.images_dir, CACHE / "images" / name)
-            with parts.database.writing() as session:
-                images.save(session, manifest, parts.clock())
+            self._register(CACHE / "images" / name)
+
+    def brings_in(self, disk: Path, name: str) -> None:
+        """Make a raw image of a disk, and add it as an operator would."""
+        folder = self.folder / name
+        folder.mkdir()
+        raw = folder / "disk.raw"
+        subprocess.run(["qemu-img", "convert", "-O", "raw", str(disk), str(raw)], check=True)
+        size = raw.stat().st_size
+        subprocess.run(["zstd", "-q", "-T0", "--rm", str(raw)], check=True)
+        packed = folder / "disk.raw.zst"
+        entry = {"path": packed.name, "size": packed.stat().st_size, "sha256": sha256(packed)}
+        manifest = {
+            "name": name, "kind": "raw-zst", "arch": "x86_64", "files": [entry],
+            "unpacked_size": size, "min_disk_size": size,
+        }  # fmt: skip
+        (folder / "image.json").write_text(json.dumps(manifest))
+        self._register(folder)
+
+    def _register(self, folder: Path) -> None:
+        parts = self.parts()
+        manifest = library.add(self.settings.images_dir, folder)
+        with parts.database.writing() as session:
+            images.save(session, manifest, parts.clock())
         parts.database.dispose()
 
     def key(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import threading
 import time
@@ -20,10 +21,12 @@ from tests.support.postgres import free_port
 class RunningServer:
     """Context manager; configured as `deployer serve` does it, in a thread of this process."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, protocol: type[asyncio.Protocol] | None = None) -> None:
         self.port = free_port()
         self._server: Any = serve._server(app, f"127.0.0.1:{self.port}", "MACHINE_LISTEN")
         self._server.config.lifespan = "off"  # we have none, and it complains when it is cut short
+        if protocol is not None:
+            self._server.config.http = protocol
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
@@ -39,6 +42,12 @@ class RunningServer:
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = self._server.force_exit = True
         self._thread.join(10)
+
+    @property
+    def protocol(self) -> type[asyncio.Protocol]:
+        """What parses our requests."""
+        parser: type[asyncio.Protocol] = self._server.config.http_protocol_class
+        return parser
 
     @contextmanager
     def connection(self, source: str = "127.0.0.1") -> Iterator[socket.socket]:
@@ -68,8 +77,7 @@ def read_all(connection: socket.socket, patience: float = 0.5) -> bytes:
 
 def statuses(answer: bytes) -> list[int]:
     """The status of every response in `answer`."""
-    lines = [line for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
-    return [int(line.split()[1]) for line in lines]
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answer)]
 
 
 def resident_bytes() -> int:
