@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import Depends, FastAPI
@@ -41,8 +44,27 @@ def build_parts(
     At the first start, when there is no key yet, key and database are made. Later a missing
     database is an error, unless `create` says that a new one is wanted.
     """
-    first_start = not settings.key_file.exists()
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _one_at_a_time(settings.data_dir):
+        return _build_parts(settings, create, clock, say)
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """`serve` and `token create` often start together, and at a first start each would find the
+    other's key without its database, or the other way round."""
+    with (folder / ".start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build_parts(
+    settings: Settings,
+    create: bool,
+    clock: Callable[[], datetime],
+    say: Callable[[str], None],
+) -> Parts:
+    first_start = not settings.key_file.exists()
     database = Database(settings.effective_database_url)
     migrations.prepare(
         database, may_create=create or first_start, backups=settings.data_dir / "backups",

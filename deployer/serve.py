@@ -40,8 +40,9 @@ class _Server(uvicorn.Server):
         late = _queued(sockets or [])
         for server in self.servers:
             server.close()
+        kind: Any = self.config.http_protocol_class
         protocol = partial(
-            self.config.http_protocol_class, config=self.config, server_state=self.server_state,
+            kind, config=self.config, server_state=self.server_state,
             app_state=self.lifespan.state,
         )  # fmt: skip
         for connection in late:

@@ -124,7 +124,7 @@ def test_f038_sessions_that_are_killed_again_and_again_cost_nothing_but_time(
 ) -> None:
     live.start()
     with Fleet(live, 4) as fleet:
-        for _ in range(15):
+        for _ in range(10):
             goal = fleet.calls + 2
             until(lambda goal=goal: fleet.calls >= goal, 20)  # type: ignore[misc]
             _hang_up(postgres, live)
@@ -174,8 +174,8 @@ def test_f038_when_all_connections_are_taken_the_answer_is_to_come_back(
     short_wait: None, parts: Parts
 ) -> None:
     taken = [parts.database.engine.connect() for _ in range(30)]
-    with pytest.raises(Unavailable), parts.database.reading():
-        raise AssertionError("there was one left")
+    with pytest.raises(Unavailable):
+        parts.database.ping()
     for connection in taken:
         connection.close()
     parts.database.ping()

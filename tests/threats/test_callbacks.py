@@ -94,9 +94,9 @@ CALLS = st.lists(
 
 
 @on_sqlite
-@given(calls=st.lists(CALLS, min_size=4, max_size=4))
+@given(calls=st.lists(CALLS, min_size=3, max_size=3))
 @settings(
-    max_examples=8, deadline=None, derandomize=True,
+    max_examples=6, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 def test_t042_whatever_the_order_only_allowed_moves_happen(
@@ -109,9 +109,9 @@ def test_t042_whatever_the_order_only_allowed_moves_happen(
         tokens = service.parts.tokens(id_)
         machine.asks()
         for call in more:
-            before = service.state(id_)
+            before = service.row(id_).state
             status = says(machine, tokens, call)
-            after = service.state(id_)
+            after = service.row(id_).state
             assert status in (200, 404), call
             if before in RESTING:
                 assert after == before, "a final state is final"
@@ -119,7 +119,7 @@ def test_t042_whatever_the_order_only_allowed_moves_happen(
         allowed = {(state.value, to.value) for (state, _), to in TRANSITIONS.items()}
         assert set(moves[1:]) <= allowed
         assert [to for _, to in moves[:-1]] == [start for start, _ in moves[1:]]
-        if service.state(id_) not in RESTING:
+        if service.row(id_).state not in RESTING:
             ok(service.api.post(f"/api/v1/deployments/{id_}/cancel"))
 
 
@@ -197,7 +197,7 @@ def test_t045_hostile_text_is_shown_as_text_everywhere(
     service: Service, capfd: pytest.CaptureFixture[str]
 ) -> None:
     service.knows()
-    for payload in PAYLOADS:
+    for payload in (" ".join(PAYLOADS[::2]), " ".join(PAYLOADS[1::2])):
         id_, machine = service.deploys(), service.machine()
         machine.boots_installer()
         machine.progresses("writing", 1, payload)
