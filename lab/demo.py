@@ -277,13 +277,14 @@ def seconds_in(events: Json) -> Iterator[tuple[str, float]]:
 
 
 @contextmanager
-def picture(api: Client, console: Console) -> Iterator[Picture]:
+def picture(api: Client, id_: str, console: Console) -> Iterator[Picture]:
     """On a terminal the same that `deployer deploy --wait` shows; elsewhere lines."""
     usual = api.get(f"/profiles/{PROFILE}/usual")["seconds"]
     if not console.is_terminal:
         yield Lines(api, usual, console)
         return
     moving = OneMachine(api, {PROFILE: usual})
+    moving.show([api.get(f"/deployments/{id_}")])
     with Live(get_renderable=moving.render, console=console, refresh_per_second=4):
         yield moving
 
@@ -417,7 +418,7 @@ class Demo:
         self.deployment = id_ = request_deployment(api)
         self.stack.enter_context(machine)
         self.console.print("  switched on, as a person would do it\n")
-        with picture(api, self.console) as view:
+        with picture(api, id_, self.console) as view:
             watch(api, id_, machine, view, self.service)
         events = api.get(f"/deployments/{id_}/events")["items"]
         tell_history(self.console, events)

@@ -38,7 +38,7 @@ class Debian:
         lines = "".join(f"installed {name}\n" for name in packages)
         self.program("dpkg-query", f"printf '{lines}'\nprintf 'config-files removed-once\n'")
 
-    def run(self, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         path = f"{self.folder}:{os.environ['PATH']}"
         env = {**os.environ, "PATH": path, "FOLDER": str(self.folder), **variables}
         return subprocess.run([ROOT / script], env=env, capture_output=True, text=True, check=False)
@@ -125,6 +125,15 @@ def test_each_package_is_listed_once_and_says_why() -> None:
 
 
 # --- Python -----------------------------------------------------------------------------------
+
+
+def test_where_every_python_is_too_old_the_newest_that_apt_knows_is_added(debian: Debian) -> None:
+    """Ubuntu 22.04: python3 is 3.10, and python3.11 lies beside it in the archive."""
+    setup = shutil.copytree(ROOT / "setup", debian.folder / "setup")
+    (setup / "python").write_text('#!/bin/bash\ngrep -qs "python3.13-venv" "$FOLDER/calls"\n')
+    done = debian.run(setup / "packages")
+    assert done.returncode == 0, done.stderr
+    assert debian.apt == ["update", "install python3.13-venv"]
 
 
 def test_an_old_python3_is_passed_over(debian: Debian) -> None:
