@@ -32,14 +32,14 @@ demo: media  ## install a real Debian in a QEMU machine [FIRMWARE=uefi] [KEEP=1:
 	@$(BIN)/python -m lab.demo --firmware $(FIRMWARE) $(if $(KEEP),--keep)
 
 test: media  ## all tests but the longest journeys
-	@$(BIN)/pytest -m "not e2e" -n $(JOBS)
+	@$(BIN)/pytest -m "not e2e" -n $(JOBS) --dist worksteal
 
 check: setup  ## format, lint, types, shell scripts, fast tests: under two minutes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	shellcheck $$(grep -lE '^#!/.*sh$$' live/* setup/* .ci/*)
-	$(BIN)/pytest -m "not qemu and not e2e" -n $(JOBS)
+	$(BIN)/pytest -m "not qemu and not e2e" -n $(JOBS) --dist worksteal
 
 e2e: media  ## the longest journeys, on real machines in QEMU
 	@$(BIN)/pytest -m e2e

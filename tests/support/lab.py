@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 MAC = "52:54:00:12:34:56"
 # Generous: two machines may share two slow cores. Nothing waits for it when all goes well.
-INSTALL_SECONDS = 600
+INSTALL_SECONDS = 900
 
 
 class Lab(LiveService):
@@ -30,7 +30,7 @@ class Lab(LiveService):
         self.folder = folder
         port = self.settings.machine_listen.rpartition(":")[2]
         self.settings = self.settings.model_copy(
-            update={"machine_url": f"http://10.0.2.2:{port}", "patience_installing": 900}
+            update={"machine_url": f"http://10.0.2.2:{port}", "patience_installing": 1500, "patience_first_boot": 1500}
         )
         self._import_images()
         self.start()
