@@ -120,6 +120,30 @@ def test_dead_switches_do_not_hold_up_the_others(
     until(lambda: not worker.in_hand)
 
 
+def test_f031_an_effect_that_is_handed_over_again_while_it_runs_runs_once(
+    worker: Worker, real: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the process dies, or the database hangs up, before the hand-over is marked."""
+    calls: list[str] = []
+    over: list[bool] = []
+
+    def boot_once(switch: Fake) -> str:
+        calls.append("boot_once")
+        until(lambda: over)
+        return "done"
+
+    monkeypatch.setattr(Fake, "boot_once", boot_once)
+    mark, forgot = store.mark_dispatched, list[object]()
+    monkeypatch.setattr(store, "mark_dispatched", lambda *what: forgot.append(what))
+    _knows_switch(real, "twice")
+    id_ = real.queues()
+    until(lambda: len(forgot) >= 3)
+    monkeypatch.setattr(store, "mark_dispatched", mark)
+    over.append(True)
+    until(lambda: real.state(id_) == "booting")
+    assert calls == ["boot_once"]
+
+
 # --- leases -----------------------------------------------------------------------------------
 
 

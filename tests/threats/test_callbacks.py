@@ -96,7 +96,7 @@ CALLS = st.lists(
 @on_sqlite
 @given(calls=st.lists(CALLS, min_size=3, max_size=3))
 @settings(
-    max_examples=6, deadline=None, derandomize=True,
+    max_examples=5, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 def test_t042_whatever_the_order_only_allowed_moves_happen(
@@ -275,7 +275,7 @@ def test_t048_another_host_key_fails_the_deployment_before_we_log_in(service: Se
 
 
 @on_sqlite
-@pytest.mark.parametrize("reported", [[], [""], [" "], ["ssh-ed25519"], ["nonsense"], ["a b\nc d"]])
+@pytest.mark.parametrize("reported", [[], ["", " ", "ssh-ed25519", "nonsense", "a b\nc d"]])
 def test_t048_without_a_key_to_compare_we_do_not_log_in(
     service: Service, reported: list[str]
 ) -> None:

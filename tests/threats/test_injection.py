@@ -1,4 +1,4 @@
-"""Text stays text: it becomes no line, no word, no key, no command. THREATS T016-T018, T031, T070."""
+"""Text stays text: no line, no word, no key, no command. THREATS T016-T018, T031, T070."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ TAKES_OVER = [
     "init=/bin/sh", "rdinit=/bin/sh", "rd.break", "break", "inst.ks=http://evil/ks",
     "inst.repo=http://evil", "ks=http://evil", "ds=nocloud;s=http://evil/", "url=http://evil/iso",
     "ip=dhcp", "autoinstall", "auto=true", "preseed/url=http://evil", "deployer.plan=http://evil",
-    "deployer.mac=02:00:00:00:00:01", "BOOTIF=01-02-00-00-00-00-01", "initrd=evil", "root=/dev/sda1",
+    "deployer.mac=02:00:00:00:00:01", "BOOTIF=01-02-00-00-00-00-01", "initrd=evil", "root=/dev/a",
     "systemd.debug-shell", "systemd.run=reboot", "single", "emergency", "S", "1", "---", "--",
     "module_blacklist=x", "nokaslr", "selinux=0", "apparmor=0", "lockdown=none", "CONSOLE=x",
     "console.x=1", "net.ifnames.x=0", "quiet init=/bin/sh", "console=tty0 init=/bin/sh",
@@ -238,8 +238,9 @@ def described_with(text: str, field: str) -> tuple[Json, Json]:
         return text if name == field else plain
 
     nic = {
-        "mac": MAC, "addresses": [at("address", "10.0.0.7/24")], "gateway": at("gateway", "10.0.0.1"),
-        "dns": [at("dns", "10.0.0.2")], "search": [at("search", "example.org")],
+        "mac": MAC, "addresses": [at("address", "10.0.0.7/24")],
+        "gateway": at("gateway", "10.0.0.1"), "dns": [at("dns", "10.0.0.2")],
+        "search": [at("search", "example.org")],
     }  # fmt: skip
     host = {
         **HOST, "serial": at("serial", "S"), "network": {"interfaces": [nic]},
@@ -262,8 +263,11 @@ def described_with(text: str, field: str) -> tuple[Json, Json]:
 TEXT_FIELDS = ["address", "gateway", "dns", "search", "serial", "label", "vars", "user", "shell",
                "comment", "hash", "root's comment", "package", "timezone", "locale", "keyboard",
                "post", "first_boot", "release"]  # fmt: skip
-IN_A_FIELD = HOSTILE | st.builds("{}{}".format, st.sampled_from(["10.0.0.2", "fe80::1%", "fe80::9"]),
-                                 HOSTILE) | st.builds("fe80::1%{}/64".format, HOSTILE)  # fmt: skip
+IN_A_FIELD = st.one_of(
+    HOSTILE,
+    st.builds("{}{}".format, st.sampled_from(["10.0.0.2", "fe80::1%", "fe80::9"]), HOSTILE),
+    st.builds("fe80::1%{}/64".format, HOSTILE),
+)
 
 
 @cache
@@ -275,10 +279,11 @@ def plain_plan() -> Json:
 @example("dns", "fe80::1%x\n[Match]\nName=*")
 @example("address", "fe80::1%x\nGateway=10.6.6.6/64")
 @example("first_boot", "DEPLOYER_END_OF_SCRIPT_OF_SCRIPT\nreboot")
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_t018_no_accepted_text_changes_the_structure_of_an_answer_file(
     field: str, text: str
 ) -> None:
+    assume(text)  # without one there is no script, and one file less
     with unless_refused():
         after = plan(*described_with(text, field))
     before = plain_plan()
@@ -289,9 +294,7 @@ def test_t018_no_accepted_text_changes_the_structure_of_an_answer_file(
         if file["path"].endswith((".network", ".service")):
             assert unit_keys(file["content"]) == unit_keys(plain_file["content"])
         elif file["path"].endswith("/first-boot"):
-            assert file["content"] == plain_file["content"], (
-                "our own script holds no text of theirs"
-            )
+            assert file["content"] == plain_file["content"], "no text of theirs in our script"
     for document in after["cloud_init"].values():
         assert document.count("\n") <= 2
     for user in after["system"]["users"]:
@@ -314,7 +317,7 @@ BAD_MACS = [
     "52:54:00:12:34:5g", "52:54:00:12:34", "５２:54:00:12:34:56", "52：54：00：12：34：56",
     "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "33:33:00:00:00:01",
     "52:54:00:ff:fe:12:34:56", "5254:00ff:fe12:3456", "80:00:00:48:fe:80:00:00:00:00:00:00:00:02",
-    "52:5400:12:34:56", "52.54.00.12.34.56", "5254:0012:3456", "0x525400123456", "52:54:00:12:34:\x00",
+    "52:5400:12:34:56", "52.54.00.12.34.56", "5254:0012:3456", "0x525400123456", "52:54:00:12:\x00",
     "52:54:00:12:34:٥٦", "52 54 00 12 34 56", "525400-123456", "-52:54:00:12:34:56", "%35%32",
 ]  # fmt: skip
 

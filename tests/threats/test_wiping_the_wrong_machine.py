@@ -94,28 +94,24 @@ FALSE = [False, 0, 0.0, "false", "False", "FALSE", "no", "off", "0", "n", "f"]
 
 
 @on_sqlite
-@pytest.mark.parametrize("false", FALSE, ids=repr)
-def test_t112_only_an_admin_lifts_protection_however_it_is_spelled(
-    service: Service, false: Any
-) -> None:
+def test_t112_only_an_admin_lifts_protection_however_it_is_spelled(service: Service) -> None:
     service.knows()
     protects(service)
-    for role in (Role.VIEWER, Role.OPERATOR):
-        answer = service.client(role).patch(URL, json={"protected": false})
-        assert answer.status_code in (403, 422)
-    assert is_protected(service)
-    service.api.patch(URL, json={"protected": false, "labels": {"a": "b"}})
-    assert is_protected(service), "and never along with another change"
+    for false in FALSE:
+        for role in (Role.VIEWER, Role.OPERATOR):
+            answer = service.client(role).patch(URL, json={"protected": false})
+            assert answer.status_code in (403, 422)
+            assert is_protected(service), repr(false)
+        service.api.patch(URL, json={"protected": false, "labels": {"a": "b"}})
+        assert is_protected(service), "and never along with another change"
 
 
 @on_sqlite
-@pytest.mark.parametrize("nothing", [None, [], {}, "", "maybe", 2])
-def test_t112_what_is_neither_true_nor_false_leaves_protection_alone(
-    service: Service, nothing: Any
-) -> None:
+def test_t112_what_is_neither_true_nor_false_leaves_protection_alone(service: Service) -> None:
     service.knows()
     protects(service)
-    assert service.api.patch(URL, json={"protected": nothing}).status_code == 422
+    for nothing in (None, [], {}, "", "maybe", 2):
+        assert service.api.patch(URL, json={"protected": nothing}).status_code == 422
     assert service.api.patch(URL, json={}).status_code == 200
     assert is_protected(service)
 
@@ -170,61 +166,56 @@ OTHER_PATH = {**LUN, "name": "sde", "path": "/dev/sde"}
 
 
 def asks_which_disk(service: Service, rule: Json, *disks: Json) -> tuple[str, Json]:
-    service.knows(storage={"disk": rule})
+    profile = {**PROFILE, "storage": {"disk": rule}}
+    ok(service.api.put("/api/v1/profiles/debian-12-image", json=profile))
     id_, machine = service.deploys(), service.machine()
     machine.boots_installer()
     return id_, ok(machine.reports_disks(*disks))
 
 
-@on_sqlite
-@pytest.mark.parametrize(
-    ("rule", "disks"),
-    [
-        ({}, [SYSTEM, DATA]),
-        ({}, [USB]),
-        ({}, [LUN]),
-        ({"pick": "largest"}, [USB, LUN]),
-        ({"pick": "largest"}, [DATA, {**DATA, "name": "sdx", "path": "/dev/sdx", "wwn": None}]),
-        ({"serial": "NONE"}, [SYSTEM, DATA]),
-        ({"serial": "SYS"}, [SYSTEM, DATA]),
-        ({"wwn": "0x5"}, [SYSTEM, DATA]),
-        ({"path": "/dev/sd"}, [SYSTEM, DATA]),
-        ({"min_size": "1G"}, [SYSTEM, DATA]),
-        ({"max_size": "1G"}, [SYSTEM, DATA]),
-        ({"wwn": LUN["wwn"]}, [LUN, OTHER_PATH]),
-        ({"pick": "largest"}, [SYSTEM, {**SYSTEM, "name": "sdx", "path": "/dev/sdx"}]),
-        ({}, [{**SYSTEM, "removable": True}]),
-        ({}, [{**SYSTEM, "read_only": True}]),
-        ({}, [{**SYSTEM, "size": 1000}]),
-    ],
-    ids=str,
-)
-def test_t119_unless_one_disk_is_meant_nothing_is_written(
-    service: Service, rule: Json, disks: list[Json]
-) -> None:
-    id_, answer = asks_which_disk(service, rule, *disks)
-    assert answer["action"] == "abort"
-    assert "disk" not in answer, "there is no path that could be written"
-    assert service.state(id_) == "failed"
-    assert service.cause(id_) == answer["reason"]
+ABORTS: list[tuple[Json, list[Json]]] = [
+    ({}, [SYSTEM, DATA]),
+    ({}, [USB]),
+    ({}, [LUN]),
+    ({"pick": "largest"}, [USB, LUN]),
+    ({"pick": "largest"}, [DATA, {**DATA, "name": "sdx", "path": "/dev/sdx", "wwn": None}]),
+    ({"serial": "NONE"}, [SYSTEM, DATA]),
+    ({"serial": "SYS"}, [SYSTEM, DATA]),
+    ({"wwn": "0x5"}, [SYSTEM, DATA]),
+    ({"path": "/dev/sd"}, [SYSTEM, DATA]),
+    ({"min_size": "1G"}, [SYSTEM, DATA]),
+    ({"max_size": "1G"}, [SYSTEM, DATA]),
+    ({"wwn": LUN["wwn"]}, [LUN, OTHER_PATH]),
+    ({"pick": "largest"}, [SYSTEM, {**SYSTEM, "name": "sdx", "path": "/dev/sdx"}]),
+    ({}, [{**SYSTEM, "removable": True}]),
+    ({}, [{**SYSTEM, "read_only": True}]),
+    ({}, [{**SYSTEM, "size": 1000}]),
+]
 
 
 @on_sqlite
-@pytest.mark.parametrize(
-    ("rule", "path"),
-    [
+def test_t119_unless_one_disk_is_meant_nothing_is_written(service: Service) -> None:
+    service.knows()
+    for rule, disks in ABORTS:
+        id_, answer = asks_which_disk(service, rule, *disks)
+        assert answer["action"] == "abort", (rule, disks)
+        assert "disk" not in answer, "there is no path that could be written"
+        assert service.row(id_).state == "failed"
+        assert service.row(id_).cause == answer["reason"]
+
+
+@on_sqlite
+def test_t119_the_disk_that_is_meant_is_the_only_one_named(service: Service) -> None:
+    service.knows()
+    meant: list[tuple[Json, str]] = [
         ({"serial": "SYS-1"}, "/dev/sda"), ({"wwn": "0x5000C5000000002"}, "/dev/sdb"),
         ({"max_size": "20G"}, "/dev/sda"), ({"pick": "largest"}, "/dev/sdb"),
         ({"serial": "USB-1"}, "/dev/sdc"), ({"wwn": LUN["wwn"]}, "/dev/sdd"),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_t119_the_disk_that_is_meant_is_the_only_one_named(
-    service: Service, rule: Json, path: str
-) -> None:
-    _, answer = asks_which_disk(service, rule, SYSTEM, DATA, USB, LUN)
-    assert answer["action"] == "proceed"
-    assert answer["disk"]["path"] == path
+    ]  # fmt: skip
+    for rule, path in meant:
+        id_, answer = asks_which_disk(service, rule, SYSTEM, DATA, USB, LUN)
+        assert (answer["action"], answer.get("disk", {}).get("path")) == ("proceed", path), rule
+        ok(service.api.post(f"/api/v1/deployments/{id_}/cancel"))
 
 
 @on_sqlite
@@ -241,6 +232,7 @@ def test_t119_no_disk_at_all_is_no_disk(service: Service) -> None:
 def test_t119_the_answer_stays_the_same_and_never_becomes_a_second_disk(
     service: Service,
 ) -> None:
+    service.knows()
     id_, first = asks_which_disk(service, {"pick": "largest"}, SYSTEM)
     machine = service.machine()
     url = f"/d/{service.parts.tokens(id_)[Purpose.PHONE_HOME]}/disks"
