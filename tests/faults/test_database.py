@@ -50,7 +50,8 @@ def _locked(parts: Parts) -> Iterator[None]:
             yield
         return
     url = parts.database.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(url) as other:
+    # Should we wait for it without a limit, it is ended, and the test fails.
+    with psycopg.connect(url, options="-c idle_in_transaction_session_timeout=10s") as other:
         other.execute("LOCK TABLE deployments, history, effects, audit IN EXCLUSIVE MODE")
         yield
 
