@@ -102,10 +102,9 @@ def test_f033_while_the_database_is_locked_machines_boot_their_disks_and_people_
     assert machine.is_offered_an_installer(), "and then it goes on"
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_f033_a_writing_transaction_begins_as_one(parts: Parts) -> None:
     """So that it cannot fail half-way because another writer was first."""
-    if not parts.database.is_sqlite:
-        pytest.skip("PostgreSQL locks rows")
     with parts.database.writing() as session, closing(_other(parts)) as other:
         assert session.in_transaction()
         with pytest.raises(sqlite3.OperationalError, match="locked"):

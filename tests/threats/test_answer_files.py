@@ -282,7 +282,7 @@ def test_t022_no_name_leads_to_a_file_that_was_not_meant(service: Service) -> No
                 path = place.format(trick).replace("TOKEN", token)
                 request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
                 answer = server.says(request.encode())
-                assert statuses(answer)[0] >= 300, path
+                assert statuses(answer)[0] in (307, 400, 404), path
                 assert b"root:" not in answer and b"SQLite" not in answer, path
     assert service.state(id_) == "booting"
 

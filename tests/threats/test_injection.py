@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -93,10 +94,10 @@ def unless_refused() -> Iterator[None]:
 # --- boot scripts -----------------------------------------------------------------------------
 
 
-def shape(script: str) -> list[tuple[str, bool, bool]]:
-    """Of each line: its command word, and whether a second command follows."""
-    lines = [line.strip() for line in script.split("\n")]
-    return [(line.split(" ")[0], " || " in line, " && " in line) for line in lines]
+def shape(script: str) -> list[list[str]]:
+    """Of each line: the first word of every command in it, and where a comment begins."""
+    lines = [re.split(r" (\|\||&&|#)(?= |$)", line.strip()) for line in script.split("\n")]
+    return [[part.strip().split(" ")[0] for part in line] for line in lines]
 
 
 PLAIN_SCRIPTS = scripts(HOST, PROFILE)
@@ -122,6 +123,9 @@ BOOT_FIELDS = ["host.name", "host.serial", "host.uuid", "profile.name", "kernel_
 
 
 @given(st.sampled_from(BOOT_FIELDS), HOSTILE)
+@example("kernel argument's value", "tty0 || reboot")
+@example("machine's serial", "SN\u00a01")
+@example("kernel_args", "quiet # rest")
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_t016_no_accepted_text_adds_a_line_or_a_command_to_a_boot_script(
     field: str, text: str
