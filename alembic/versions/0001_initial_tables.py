@@ -1,8 +1,8 @@
 """Initial tables"""
 
 import sqlalchemy as sa
-from alembic import op
 
+from alembic import op
 from deployer.store.tables import UtcDateTime
 
 revision = "0001"

@@ -129,13 +129,19 @@ def test_a_script_that_bash_cannot_read_is_named(field: str, script: str, words:
 @pytest.mark.parametrize(
     ("profile", "refused"),
     [
-        ({"release": "debian-7"}, ["release: Image of a disk or a Debian root cannot do 'debian-7'"]),
+        (
+            {"release": "debian-7"},
+            ["release: Image of a disk or a Debian root cannot do 'debian-7'"],
+        ),
         ({"arch": "arm64"}, ["arch: Image of a disk or a Debian root cannot do 'arm64'"]),
         (
             {"storage": {"layout": "raid1"}},
             ["storage.layout: Image of a disk or a Debian root cannot do 'raid1'"],
         ),
-        ({"proxy": "http://p:1"}, ["proxy: Image of a disk or a Debian root cannot do 'http://p:1'"]),
+        (
+            {"proxy": "http://p:1"},
+            ["proxy: Image of a disk or a Debian root cannot do 'http://p:1'"],
+        ),
         (
             {"kernel_args": ["quiet", "init=/bin/sh", "rd.break"]},
             [

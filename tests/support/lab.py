@@ -30,7 +30,11 @@ class Lab(LiveService):
         self.folder = folder
         port = self.settings.machine_listen.rpartition(":")[2]
         self.settings = self.settings.model_copy(
-            update={"machine_url": f"http://10.0.2.2:{port}", "patience_installing": 1500, "patience_first_boot": 1500}
+            update={
+                "machine_url": f"http://10.0.2.2:{port}",
+                "patience_installing": 1500,
+                "patience_first_boot": 1500,
+            }
         )
         self._import_images()
         self.start()

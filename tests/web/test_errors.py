@@ -177,7 +177,9 @@ def test_a_password_that_was_refused_is_not_repeated(service: Service) -> None:
 def test_a_profile_its_installer_cannot_do_is_answered_with_all_findings(service: Service) -> None:
     body = {**PROFILE, "proxy": "http://p:1", "ntp": ["n.example"], "arch": "arm64"}
     answer = problem(service.api.post("/api/v1/profiles", json=body), 422)
-    assert answer["detail"] == "arch: Image of a disk or a Debian root cannot do 'arm64' (and 2 more)"
+    assert (
+        answer["detail"] == "arch: Image of a disk or a Debian root cannot do 'arm64' (and 2 more)"
+    )
     assert [f["field"] for f in answer["findings"]] == ["arch", "proxy", "ntp"]
 
 
