@@ -135,7 +135,7 @@ def load_workflows(settings: Settings) -> dict[str, Workflow]:
 def create_operator_app(parts: Parts, worker: Worker | None = None) -> FastAPI:
     """People's side: REST API, health and metrics."""
     app = FastAPI(
-        title="Deployer", version=__version__, redoc_url=None,
+        title="Deployer", version=__version__, redoc_url=None, redirect_slashes=False,
         dependencies=[Depends(authenticated)],
     )  # fmt: skip
     app.state.parts, app.state.worker = parts, worker
@@ -149,7 +149,7 @@ def create_operator_app(parts: Parts, worker: Worker | None = None) -> FastAPI:
 
 def create_machine_app(parts: Parts) -> FastAPI:
     """Machine side: a listener of its own, to be bound to the provisioning network alone."""
-    app = FastAPI(title="Deployer, machine side", openapi_url=None)
+    app = FastAPI(title="Deployer, machine side", openapi_url=None, redirect_slashes=False)
     app.state.parts = parts
     install_error_handlers(app)
     app.include_router(machines.router)

@@ -20,6 +20,7 @@ from deployer.engine import Worker
 from deployer.errors import ConfigurationError
 from deployer.observe import log
 from deployer.services.parts import Parts
+from deployer.web.protocol import BoundedProtocol
 
 # After SIGTERM: whoever is connected may still say what it wants, requests in hand may finish,
 # and so may effects; together under the ten seconds that an operator waits.
@@ -76,7 +77,7 @@ def _server(app: FastAPI, listen: str, setting: str) -> _Server:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         timeout_keep_alive=15,
-        h11_max_incomplete_event_size=32 * 1024,
+        http=BoundedProtocol,
     )
     server = _Server(config)
     try:

@@ -73,7 +73,8 @@ def test_a_rule_means_one_disk(rule: dict[str, Any], chosen: Disk) -> None:
             {"type": "ssd"}, 10 * G,
             "no disk fits the rule (type: ssd, pick: only). Seen: /dev/sda 8.0 GB serial S-1 ACME"
             " Fast SSD (8000000000 bytes, smaller than 10.0 GB (10000000000 bytes));"
-            " /dev/sdb 900.0 GB serial S-2 ACME Slow (its type is hdd); /dev/nvme0n1 500.0 GB serial N-1 Quick (its type is nvme); /dev/sdc 16.0 GB"
+            " /dev/sdb 900.0 GB serial S-2 ACME Slow (its type is hdd);"
+            " /dev/nvme0n1 500.0 GB serial N-1 Quick (its type is nvme); /dev/sdc 16.0 GB"
             " serial U-1 (removable); /dev/sr0 4.0 GB (read-only)."
             " Correct storage.disk in the profile",
         ),

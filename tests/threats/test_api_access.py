@@ -16,7 +16,7 @@ from sqlmodel import SQLModel
 
 from deployer.app import build_parts, create_operator_app
 from deployer.errors import ConfigurationError
-from deployer.services import people
+from deployer.services import keys, people
 from deployer.services.people import Role
 from deployer.settings import Settings
 from deployer.web.dependencies import PUBLIC_PATHS
@@ -379,6 +379,9 @@ def test_t061_the_service_does_not_start_with_a_key_that_is_no_secret(service: S
         assert str(settings.key_file) in refusal.value.message, what
         assert refusal.value.field == "DEPLOYER_SERVER_KEY_FILE"
         assert refusal.value.remedy
+        if what != "another's":  # by itself that one is a good key
+            with pytest.raises(ConfigurationError):
+                keys.read_server_key(settings.key_file)
 
 
 def test_t061_the_service_does_not_start_without_the_key_it_had(service: Service) -> None:
@@ -406,13 +409,13 @@ def test_t061_the_command_ends_with_an_error_and_one_clear_line(settings: Settin
 
 
 def test_t061_a_new_key_is_random_and_for_its_owner_alone(tmp_path: Path) -> None:
-    keys = set()
+    found = set()
     for name in ("a", "b"):
         parts = build_parts(Settings(data_dir=tmp_path / name))
         parts.database.dispose()
-        keys.add(parts.key)
+        found.add(parts.key)
         for file in (parts.settings.key_file, parts.ssh_key_file):
             assert file.stat().st_mode & 0o077 == 0, file
             assert file.parent.stat().st_mode & 0o077 == 0, file.parent
-    assert len(keys) == 2
-    assert all(len(key) * 8 >= 256 for key in keys)
+    assert len(found) == 2
+    assert all(len(key) * 8 >= 256 for key in found)
