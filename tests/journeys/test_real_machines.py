@@ -71,8 +71,8 @@ def restarts_into_its_own_disk(lab: Lab, machine: Machine) -> None:
     """A finished host that comes by the network again is sent to its disk."""
     position = len(machine.console())
     machine.reset()
-    machine.wait_for_console("Deployer: asking", 120, after=position)
-    machine.wait_for_console("web01 login:", 300, after=position)
+    machine.wait_for_console("Deployer: asking", 300, after=position)
+    machine.wait_for_console("web01 login:", 600, after=position)
     assert "loading" not in machine.console()[position:].split("login:")[0].split("GRUB")[0]
 
 
@@ -126,7 +126,7 @@ def test_f030_the_service_is_killed_at_every_stage(lab: Lab) -> None:
     lab.describes(machine)
     id_ = lab.arms()
     with machine:
-        machine.wait_for_console("Deployer: looking for hardware", 300)
+        machine.wait_for_console("Deployer: looking for hardware", 600)
         lab.restart()
         for stage in ("disks", "partitioning", "writing", "configuring", "bootloader"):
             lab.reaches_stage(id_, stage, machine)
@@ -170,9 +170,9 @@ def test_cancelled_in_the_middle_it_stops_and_boots_its_disk(lab: Lab) -> None:
         lab.reaches_stage(id_, "writing", machine)
         assert lab.api.post(f"/api/v1/deployments/{id_}/cancel").status_code == 200
         position = len(machine.console())
-        machine.wait_for_console("this deployment has ended", 60, after=position)
+        machine.wait_for_console("this deployment has ended", 180, after=position)
         machine.wait_for_console(
-            "No more network devices|Booting from Hard Disk", 120, after=position
+            "No more network devices|Booting from Hard Disk", 300, after=position
         )
         assert "loading" not in machine.console()[position:]
         assert lab.state(id_) == "cancelled"
@@ -184,7 +184,7 @@ def test_t119_a_rule_that_fits_two_disks_writes_to_none(lab: Lab, tmp_path: Path
     id_ = lab.arms()
     with machine:
         lab.becomes(id_, "failed", machine)
-        machine.wait_for_console("STOPPED, nothing was written", 60)
+        machine.wait_for_console("STOPPED, nothing was written", 180)
     cause = lab.deployment(id_)["cause"]
     assert "2 disks fit" in cause and "DISK-A" in cause and "DISK-B" in cause
     for disk in machine.disks:
@@ -194,6 +194,6 @@ def test_t119_a_rule_that_fits_two_disks_writes_to_none(lab: Lab, tmp_path: Path
 def test_t001_an_unknown_machine_boots_its_own_disk(lab: Lab) -> None:
     machine = lab.a_machine("bios")
     with machine:
-        machine.wait_for_console("Deployer: asking", 120)
-        machine.wait_for_console("No more network devices|Booting from Hard Disk", 60)
+        machine.wait_for_console("Deployer: asking", 300)
+        machine.wait_for_console("No more network devices|Booting from Hard Disk", 300)
         assert "loading" not in machine.console()

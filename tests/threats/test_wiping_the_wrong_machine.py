@@ -187,6 +187,7 @@ ABORTS: list[tuple[Json, list[Json]]] = [
     ({"max_size": "1G"}, [SYSTEM, DATA]),
     ({"wwn": LUN["wwn"]}, [LUN, OTHER_PATH]),
     ({"pick": "largest"}, [SYSTEM, {**SYSTEM, "name": "sdx", "path": "/dev/sdx"}]),
+    ({"pick": "smallest"}, [SYSTEM, DATA, {**DATA, "name": "sdx", "path": "/dev/sdx"}]),
     ({}, [{**SYSTEM, "removable": True}]),
     ({}, [{**SYSTEM, "read_only": True}]),
     ({}, [{**SYSTEM, "size": 1000}]),
