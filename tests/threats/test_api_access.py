@@ -363,7 +363,8 @@ def test_t069_two_tokens_are_never_alike(service: Service) -> None:
 # --- the server's own key ---------------------------------------------------------------------
 
 BAD_KEYS = {
-    "empty": b"", "blank": b"\n", "short": bytes(range(31)).hex().encode(), "zeros": b"00" * 32, "ones": b"ff" * 32,
+    "empty": b"", "blank": b"\n", "short": bytes(range(31)).hex().encode(),
+    "zeros": b"00" * 32, "ones": b"ff" * 32,
     "one pattern": b"deadbeef" * 8, "a word": b"changeme", "no text": b"\xff\xfe" * 40,
     "none": b"None", "another's": bytes(range(32)).hex().encode(),
 }  # fmt: skip
