@@ -61,7 +61,7 @@ def read_server_key(path: Path) -> bytes:
     if len(key) < _KEY_BYTES:
         raise refuse(f"has {len(key)} bytes; {_KEY_BYTES} are needed", restore)
     # All zeros, or one pattern repeated, is somebody's default and no secret.
-    if len(set(key)) < 8:
+    if len(set(key)) < 16:
         raise refuse("is no random key", "remove it before the first start; one will be made")
     return key
 

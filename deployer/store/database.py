@@ -37,6 +37,7 @@ class Database:
         if not self.is_sqlite:
             return create_engine(
                 self.url,
+                hide_parameters=True,  # they may hold password hashes, and errors are logged
                 pool_pre_ping=True,
                 pool_size=pool_size,
                 pool_timeout=BUSY_SECONDS,
@@ -50,6 +51,7 @@ class Database:
             )
         engine = create_engine(
             self.url,
+            hide_parameters=True,  # they may hold password hashes, and errors are logged
             pool_size=pool_size,
             max_overflow=pool_size * 2,
             pool_timeout=BUSY_SECONDS,
