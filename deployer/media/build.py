@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,7 +24,8 @@ from deployer import resources
 Log = Callable[[str], None]
 
 SUITES = {"11": "bullseye", "12": "bookworm", "13": "trixie"}
-_DEBIAN_ARCH = {"x86_64": "amd64", "arm64": "arm64"}
+_LIVE_RELEASE = "12"
+_DEBIAN_ARCH = {"x86_64": "amd64"}
 _KERNELS = {"generic": "linux-image-{arch}", "cloud": "linux-image-cloud-{arch}"}
 
 _PROGRAMS = {
@@ -42,8 +44,9 @@ _LIVE_PACKAGES = [
 ]  # fmt: skip
 _ROOT_PACKAGES = [
     "systemd-sysv", "systemd-resolved", "dbus", "openssh-server", "curl", "ca-certificates",
-    "sudo", "iproute2", "udev", "initramfs-tools", "zstd", "lvm2", "grub-pc-bin",
-    "grub-efi-amd64-bin", "grub2-common", "locales", "console-setup", "less", "vim-tiny",
+    "sudo", "iproute2", "udev", "initramfs-tools", "zstd", "lvm2", "e2fsprogs", "dosfstools",
+    "grub-pc-bin", "grub-efi-amd64-bin", "grub2-common", "locales", "tzdata", "console-setup",
+    "less", "vim-tiny",
 ]  # fmt: skip
 # What a machine may need before and while its disks are written. Everything else (sound,
 # graphics, wireless, ...) would only make the download longer.
@@ -52,8 +55,7 @@ _MODULE_FOLDERS = [
     "drivers/scsi", "drivers/message/fusion", "drivers/block", "drivers/md", "drivers/virtio",
     "drivers/usb/host", "drivers/usb/storage", "drivers/hv", "drivers/char/hw_random",
     "drivers/input/keyboard", "drivers/firmware", "fs/ext4", "fs/jbd2", "fs/fat",
-    "fs/nls", "fs/xfs", "fs/efivarfs", "crypto", "lib", "arch/x86/crypto", "drivers/dca",
-    "drivers/ptp",
+    "fs/nls", "fs/xfs", "fs/efivarfs", "lib", "drivers/dca", "drivers/ptp",
 ]  # fmt: skip
 _MODULE_NAMES = [
     "virtio_net",
@@ -65,7 +67,15 @@ _MODULE_NAMES = [
     "usbhid",
     "hid-generic",
     "mii",
+    "crc32c_generic",
+    "crc32c-intel",
+    "crct10dif-pclmul",
 ]
+# Without these, network cards and disk controllers that need firmware stay silent.
+_FIRMWARE_PACKAGES = [
+    "firmware-bnx2", "firmware-bnx2x", "firmware-misc-nonfree", "firmware-myricom",
+    "firmware-netxen", "firmware-qlogic", "firmware-realtek",
+]  # fmt: skip
 _DOCS = ["doc", "man", "info", "locale", "lintian", "bug"]
 
 
@@ -86,7 +96,8 @@ def build_live(
     with _workspace(dest) as work:
         log("live system: fetching packages")
         tree = work / "tree"
-        _extract(work, tree, [*_LIVE_PACKAGES, _kernel_package(kernel, arch)], arch, mirror)
+        packages = [*_LIVE_PACKAGES, _kernel_package(kernel, arch), *_FIRMWARE_PACKAGES]
+        _extract(work, tree, packages, arch, mirror)
         log("live system: packing")
         image = work / "image"
         image.mkdir()
@@ -95,9 +106,11 @@ def build_live(
         _install_agent(tree)
         _pack(tree, image / "initrd.img")
         _make_loader(image / "local.efi", work)
-        _finish(
-            image, dest, {"name": f"live-{arch}", "kind": "live", "arch": arch, "kernel": version}
-        )
+        _finish(image, dest, {
+            "name": f"live-{arch}", "kind": "live", "arch": arch, "os": "debian",
+            "release": _LIVE_RELEASE, "kernel": version, "cloud_init": False,
+            "boots": ["bios", "uefi"],
+        })  # fmt: skip
     log(f"live system: {dest} is complete")
 
 
@@ -120,7 +133,7 @@ def build_debian_root(
         log(f"Debian {release}: compressing")
         image = work / "image"
         image.mkdir()
-        _run("zstd", "-q", "-T0", "-6", str(archive), "-o", str(image / "root.tar.zst"))
+        _run("zstd", "-q", "-T0", "-9", str(archive), "-o", str(image / "root.tar.zst"))
         size = archive.stat().st_size
         _finish(image, dest, {
             "name": f"debian-{release}-{arch}", "kind": "root-archive", "arch": arch,
@@ -175,6 +188,8 @@ def _run(*command: str, cwd: Path | None = None) -> str:
 
 
 def _kernel_package(kernel: str, arch: str) -> str:
+    if arch not in _DEBIAN_ARCH:
+        raise BuildError(f"there is no recipe for {arch}", f"choose: {', '.join(_DEBIAN_ARCH)}")
     return _KERNELS[kernel].format(arch=_DEBIAN_ARCH[arch])
 
 
@@ -208,7 +223,7 @@ def _host_mirror(suffix: str = "") -> str | None:
 def _apt_options() -> list[str]:
     """How apt on this host reaches its mirror (proxy, certificates) holds inside the build too."""
     dump = _run("apt-config", "dump") if shutil.which("apt-config") else ""
-    kept = re.findall(r'^(Acquire::(?:https?|Retries)[^\s"]* ".*");$', dump, re.MULTILINE)
+    kept = re.findall(r'^(Acquire::(?:https?|Retries|Check-)[^\s"]* ".*");$', dump, re.MULTILINE)
     return [f"--aptopt={line}" for line in ['Apt::Install-Recommends "false"', *kept]]
 
 
@@ -225,7 +240,8 @@ def _extract(work: Path, tree: Path, packages: list[str], arch: str, mirror: str
     _run(
         "mmdebstrap", "--quiet", "--mode=root", "--variant=extract", "--format=tar",
         f"--architectures={_DEBIAN_ARCH[arch]}", *_apt_options(), f"--setup-hook={links}",
-        f"--include={','.join(packages)}", SUITES["12"], str(archive), *_sources("12", mirror),
+        f"--include={','.join(packages)}", SUITES[_LIVE_RELEASE], str(archive),
+        *_sources(_LIVE_RELEASE, mirror),
     )  # fmt: skip
     tree.mkdir()
     _run("tar", "-C", str(tree), "-xf", str(archive), "--exclude=./dev/*",
@@ -253,6 +269,7 @@ def _trim(tree: Path, version: str) -> None:
         if module not in wanted:
             module.unlink()
     _run("depmod", "-b", str(tree), version)
+    _trim_firmware(tree, wanted)
     for name in _DOCS:
         shutil.rmtree(tree / "usr/share" / name, ignore_errors=True)
     for pattern in _USELESS:
@@ -268,7 +285,22 @@ _USELESS = [
     "usr/lib/*-linux-gnu/libicu*", "usr/sbin/xfs_scrub*", "usr/lib/xfsprogs", "usr/share/gcc",
     "usr/share/zoneinfo", "usr/share/i18n", "var/lib/dpkg", "var/lib/apt", "usr/lib/udev/hwdb*",
     "usr/share/bash-completion", "usr/share/initramfs-tools", "usr/lib/systemd/system/*",
+    "usr/bin/python3*", "usr/bin/dpkg*", "usr/lib/apt", "usr/bin/pzstd", "usr/include", "usr/src",
+    # What they start would write to disks that nobody has chosen.
+    "usr/lib/udev/rules.d/64-md-raid-assembly.rules", "usr/lib/udev/rules.d/69-*.rules",
+    "usr/lib/udev/rules.d/85-hwclock.rules", "usr/lib/udev/rules.d/96-e2scrub.rules",
 ]  # fmt: skip
+
+
+def _trim_firmware(tree: Path, modules: set[Path]) -> None:
+    """Keep the firmware that one of the modules may ask for."""
+    asked = _run("modinfo", "-F", "firmware", *map(str, sorted(modules))).split()
+    folder = tree / "usr/lib/firmware"
+    keep = {folder / name for name in asked}
+    keep |= {link.resolve() for link in keep if link.is_symlink()}
+    for path in folder.rglob("*"):
+        if path not in keep and (path.is_symlink() or path.is_file()):
+            path.unlink()
 
 
 def _needed_by(modules: Path, wanted: set[Path]) -> set[Path]:
@@ -292,6 +324,15 @@ def _install_agent(tree: Path) -> None:
         (tree / target).chmod(0o755)
     for folder in ("proc", "sys", "dev", "run", "mnt", "tmp", "root"):
         (tree / folder).mkdir(exist_ok=True)
+    _link_busybox(tree)
+
+
+def _link_busybox(tree: Path) -> None:
+    """Busybox fills in what the packages did not bring; it never replaces what they did."""
+    there = {path.name for folder in ("bin", "sbin") for path in (tree / "usr" / folder).iterdir()}
+    for applet in _run(str(tree / "usr/bin/busybox"), "--list").split():
+        if applet not in there:
+            (tree / "usr/bin" / applet).symlink_to("busybox")
 
 
 def _pack(tree: Path, target: Path) -> None:
@@ -311,35 +352,44 @@ def _pack(tree: Path, target: Path) -> None:
 
 
 # A loader for UEFI firmware that does not go on to the disk by itself. It looks where installed
-# systems put theirs; the removable path comes first, because our installers write it.
+# systems put theirs, on hard disks only: (hd*), as GRUB calls them, never (cd*). The removable
+# path comes first, because our installers write it.
 _LOADER_CONFIG = """\
-serial --unit=0 --speed=115200
-terminal_output console serial
 echo "Deployer: looking for the loader on the local disk"
-for file in /EFI/BOOT/BOOTX64.EFI /EFI/debian/shimx64.efi /EFI/debian/grubx64.efi \
-    /EFI/ubuntu/shimx64.efi /EFI/redhat/shimx64.efi /EFI/rocky/shimx64.efi \
-    /EFI/Microsoft/Boot/bootmgfw.efi; do
-  if search --no-floppy --set=root --file $file --hint hd0; then
-    echo "Deployer: starting $file on $root"
-    chainloader $file
-    boot
-  fi
+for part in (hd*,gpt*) (hd*,msdos*); do
+  for file in /EFI/BOOT/BOOTX64.EFI /EFI/debian/shimx64.efi /EFI/debian/grubx64.efi \\
+      /EFI/ubuntu/shimx64.efi /EFI/redhat/shimx64.efi /EFI/centos/shimx64.efi \\
+      /EFI/rocky/shimx64.efi /EFI/almalinux/shimx64.efi /EFI/fedora/shimx64.efi \\
+      /EFI/opensuse/shim.efi /EFI/sles/shim.efi /EFI/Microsoft/Boot/bootmgfw.efi; do
+    if [ -f $part$file ]; then
+      echo "Deployer: starting $part$file"
+      # The next loader finds its own files from the device that it was started from.
+      set root=$part
+      chainloader $part$file
+      boot
+    fi
+  done
 done
 echo "Deployer: no loader found on any local disk, back to the firmware"
 sleep 2
 exit
 """
 _LOADER_MODULES = [
-    "part_gpt", "part_msdos", "fat", "search", "search_fs_file", "chain", "boot", "echo",
-    "serial", "terminal", "normal", "test", "sleep", "minicmd",
+    "memdisk", "tar", "part_gpt", "part_msdos", "fat", "chain", "boot", "echo", "normal", "test",
+    "sleep", "minicmd", "regexp",
 ]  # fmt: skip
 
 
 def _make_loader(target: Path, work: Path) -> None:
-    config = work / "local.cfg"
+    # In a memory disk, because a configuration given with -c is read by GRUB's rescue parser, which
+    # knows no loops.
+    config = work / "grub.cfg"
     config.write_text(_LOADER_CONFIG)
-    _run("grub-mkimage", "-O", "x86_64-efi", "-d", str(_GRUB_MODULES), "-p", "/boot/grub",
-         "-c", str(config), "-o", str(target), *_LOADER_MODULES)  # fmt: skip
+    memdisk = work / "memdisk.tar"
+    with tarfile.open(memdisk, "w", format=tarfile.USTAR_FORMAT) as archive:
+        archive.add(config, "boot/grub/grub.cfg")
+    _run("grub-mkimage", "-O", "x86_64-efi", "-d", str(_GRUB_MODULES), "-p", "(memdisk)/boot/grub",
+         "-m", str(memdisk), "-o", str(target), *_LOADER_MODULES)  # fmt: skip
 
 
 # --- a Debian root ----------------------------------------------------------------------------
@@ -352,7 +402,7 @@ rm -f "$1"/etc/ssh/ssh_host_* "$1"/var/lib/dbus/machine-id "$1"/var/lib/systemd/
 : > "$1/etc/machine-id"
 rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/var/log/*.log
 rm -f "$1"/etc/apt/sources.list.d/* "$1"/etc/apt/apt.conf.d/99mmdebstrap
-rm -f "$1/etc/hostname" "$1/etc/resolv.conf"
+rm -f "$1/etc/hostname" "$1/etc/resolv.conf" "$1/usr/lib/udev/hwdb.bin"
 cat > "$1/etc/apt/sources.list" <<'LIST'
 deb http://ftp.debian.org/debian SUITE main COMPONENTS
 deb http://ftp.debian.org/debian SUITE-updates main COMPONENTS
@@ -363,6 +413,25 @@ chroot "$1" passwd -q -l root
 """
 
 
+# dpkg keeps this file, so that updates stay as lean.
+_LEAN = """\
+# No documentation, and no drivers for what a server does not have. To have them after all, remove
+# this file and reinstall the packages: apt-get install --reinstall linux-image-...
+"""
+_NO_DRIVERS = [
+    "sound", "net/bluetooth", "net/mac80211", "net/wireless", "drivers/bluetooth",
+    "drivers/comedi", "drivers/iio", "drivers/isdn", "drivers/media", "drivers/net/wireless",
+    "drivers/staging",
+]  # fmt: skip
+
+
+def _left_out() -> list[str]:
+    modules = ("/lib/modules", "/usr/lib/modules")  # the second from Debian 13 on
+    drivers = [f"{top}/*/kernel/{name}/*" for name in _NO_DRIVERS for top in modules]
+    hardware_names = ["/lib/udev/hwdb.d/*", "/usr/lib/udev/hwdb.d/*"]
+    return [*(f"/usr/share/{name}/*" for name in _DOCS), *drivers, *hardware_names]
+
+
 def _bootstrap_root(
     work: Path, archive: Path, release: str, packages: list[str], arch: str, mirror: str | None
 ) -> None:
@@ -371,10 +440,11 @@ def _bootstrap_root(
     clean.write_text(_CLEAN.replace("SUITE", SUITES[release]).replace("COMPONENTS", components))
     if release == "11":  # resolved is a package of its own from Debian 12 on
         packages = [name for name in packages if name != "systemd-resolved"]
-    excludes = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _DOCS]
+    lean = work / "lean.cfg"
+    lean.write_text(_LEAN + "".join(f"path-exclude={path}\n" for path in _left_out()))
     _run(
         "mmdebstrap", "--quiet", "--mode=root", "--variant=apt", "--format=tar",
-        f"--architectures={_DEBIAN_ARCH[arch]}", *_apt_options(), *excludes,
+        f"--architectures={_DEBIAN_ARCH[arch]}", *_apt_options(), f"--dpkgopt={lean}",
         f'--customize-hook=sh {clean} "$1"', f"--include={','.join(packages)}",
         SUITES[release], str(archive), *_sources(release, mirror),
     )  # fmt: skip
@@ -404,5 +474,6 @@ def _finish(image: Path, dest: Path, facts: dict[str, Any]) -> None:
     manifest = {**facts, "built_at": datetime.now(UTC).isoformat(), "files": files}
     (image / "image.json").write_text(json.dumps(manifest, indent=1) + "\n")
     image.chmod(0o755)
-    shutil.rmtree(dest, ignore_errors=True)
+    if dest.exists():  # into the work folder, which is removed in the end
+        dest.rename(image.parent / "before")
     image.rename(dest)
