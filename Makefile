@@ -9,8 +9,10 @@ MEDIA := .cache/images
 LIVE := $(MEDIA)/live-x86_64/image.json
 DEBIAN := $(MEDIA)/debian-12-x86_64/image.json
 
-# How many tests at a time.
-JOBS ?= 2
+# How many fast tests at a time, which wait more than they work; and how many machines in QEMU.
+JOBS ?= 4
+MACHINES ?= 2
+PYTEST := $(BIN)/pytest --dist worksteal
 # The demo's firmware, bios or uefi, and whether service and machine stay up until Ctrl-C.
 FIRMWARE ?= bios
 KEEP ?=
@@ -32,17 +34,18 @@ demo: media  ## install a real Debian in a QEMU machine [FIRMWARE=uefi] [KEEP=1:
 	@$(BIN)/python -m lab.demo --firmware $(FIRMWARE) $(if $(KEEP),--keep)
 
 test: media  ## all tests but the longest journeys
-	@$(BIN)/pytest -m "not e2e" -n $(JOBS) --dist worksteal
+	@$(PYTEST) -n $(JOBS) -m "not qemu and not e2e"
+	@$(PYTEST) -n $(MACHINES) -m "qemu and not e2e"
 
 check: setup  ## format, lint, types, shell scripts, fast tests: under two minutes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	shellcheck $$(grep -lE '^#!/.*sh$$' live/* setup/* .ci/*)
-	$(BIN)/pytest -m "not qemu and not e2e" -n $(JOBS) --dist worksteal
+	$(PYTEST) -n $(JOBS) -m "not slow and not qemu and not e2e"
 
 e2e: media  ## the longest journeys, on real machines in QEMU
-	@$(BIN)/pytest -m e2e
+	@$(PYTEST) -n $(MACHINES) -m e2e
 
 golden: setup  ## rewrite golden files and generated documentation; then read the diff
 	$(BIN)/python -m tests.golden

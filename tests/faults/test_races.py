@@ -54,8 +54,6 @@ def test_f040_of_a_hundred_creations_at_once_one_wins_and_the_others_learn_its_i
     many: Service,
 ) -> None:
     _create_at_once(many, 100)
-    for _ in range(4):
-        _create_at_once(many, 10)
 
 
 @pytest.mark.e2e
@@ -208,7 +206,7 @@ def test_f042_after_a_confirmed_cancel_nothing_goes_out_whatever_it_raced_with(
     many: Service,
 ) -> None:
     order = random.Random(42)
-    assert {_interleave(many, order) for _ in range(30)} >= {"script", "answer", "callback"}
+    assert {_interleave(many, order) for _ in range(15)} >= {"script", "answer", "callback"}
 
 
 @pytest.mark.e2e

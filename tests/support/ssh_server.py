@@ -90,7 +90,7 @@ class SshServer:
             channel.sendall(self.says(command).encode())
             channel.send_exit_status(0)
             channel.close()
-        except OSError:
+        except (OSError, EOFError):
             pass  # the client has heard enough
 
 
