@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import Depends, FastAPI
+from fastapi_offline import FastAPIOffline
 
 from deployer import __version__, resources
 from deployer.answers.families import Catalogue, load_model
@@ -134,9 +135,10 @@ def load_workflows(settings: Settings) -> dict[str, Workflow]:
 
 def create_operator_app(parts: Parts, worker: Worker | None = None) -> FastAPI:
     """People's side: REST API, health and metrics."""
-    app = FastAPI(
+    # Its page at /docs loads nothing from elsewhere: many of these networks have no way out.
+    app = FastAPIOffline(
         title="Deployer", version=__version__, redoc_url=None, redirect_slashes=False,
-        dependencies=[Depends(authenticated)],
+        static_url="/docs/assets", dependencies=[Depends(authenticated)],
     )  # fmt: skip
     app.state.parts, app.state.worker = parts, worker
     install_error_handlers(app)

@@ -24,9 +24,12 @@ class Explanation:
 
 
 # History lines that tell of a boot request which was not given its installer.
-REFUSED = {"boot_refused", "other_uuid", "other_serial", "second_claimant"}
+_REFUSED = {"boot_refused", "other_uuid", "other_serial", "second_claimant"}
 
-# By what was seen last within the state, most likely first. Written for the person at the rack.
+# History lines that say more about what is wrong than the state alone, the most telling first.
+_MARKS = ("boot_script", "restarted", "boot_refused")
+
+# By what was seen within the state, most likely first. Written for the person at the rack.
 _CAUSES: dict[tuple[State, str | None], tuple[str, ...]] = {
     (State.QUEUED, None): (
         "no worker runs: look at /readyz and start `deployer worker`",
@@ -53,6 +56,10 @@ _CAUSES: dict[tuple[State, str | None], tuple[str, ...]] = {
         "it lost its network after the kernel started",
         "a mirror or image does not answer",
     ),
+    (State.INSTALLING, "restarted"): (
+        "the machine was restarted in mid-installation, and nothing installs twice by itself:"
+        " look why (its log, a watchdog, a person), then `deployer retry`",
+    ),
     (State.FIRST_BOOT, None): (
         "the installed system does not boot: wrong boot disk, or the firmware has no entry for it",
         "the local-boot method does not suit this firmware: try another `local_boot` for the host",
@@ -70,8 +77,10 @@ def explain(
 ) -> Explanation:
     """`history`: (time, event name), oldest first; `since`: arrival in `state`."""
     here = {name for at, name in history if at >= since}
-    key = "boot_script" if "boot_script" in here else "boot_refused" if here & REFUSED else None
-    causes = _CAUSES.get((state, key)) or _CAUSES.get((state, None), ())
+    if here & _REFUSED:
+        here.add("boot_refused")
+    seen = [mark for mark in _MARKS if mark in here and (state, mark) in _CAUSES]
+    causes = _CAUSES.get((state, seen[0] if seen else None), ())
     if history:
         at, name = history[-1]
         last_seen = f"{name} {show_duration(now - at)} ago"

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, StringConstraints
 
 _HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+# Shown in place of a secret.
+MASK = "********"
 _LINE_BREAKERS = {"\u2028", "\u2029", "\x85"}
 
 

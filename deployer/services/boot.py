@@ -60,6 +60,8 @@ def _answer(parts: Parts, asking: Asking) -> tuple[BootDecision, str]:
             asking.request, spec, State(live.state) if live else None, None, None,
             parts.clock(), _limits(parts),
         )  # fmt: skip
+        if live is not None:
+            _write_down_return(parts, live, asking.request)
         return local(verdict.reason), verdict.reason
     with parts.database.writing() as session:
         return _claim(session, parts, asking, host.id, local)
@@ -126,16 +128,42 @@ def _installer(parts: Parts, deployment: Deployment, request: BootRequest) -> In
 def _write_down_refusal(
     session: Session, parts: Parts, deployment: Deployment, request: BootRequest, verdict: Verdict
 ) -> None:
-    # Once per reason: knocking at the door again and again fills no disk.
     event = verdict.reason if verdict.suspicious else "boot_refused"
-    if store.count_events(session, deployment.id, event):
+    first = _write_down(session, parts, deployment, event, request, reason=verdict.reason)
+    if first and verdict.suspicious:
+        log.warning(
+            "alert", deployment=deployment.id, reason=verdict.reason, address=request.address
+        )
+
+
+# Arrivals at our door while an installation, or the first boot of what it installed, is expected
+# to go on from the disk: worth a line, and each has an event of its own for `explain`.
+_RETURNS = {State.INSTALLING: "restarted", State.FIRST_BOOT: "network_boot"}
+
+
+def _write_down_return(parts: Parts, deployment: Deployment, request: BootRequest) -> None:
+    event = _RETURNS.get(State(deployment.state))
+    if event is None:
         return
+    with parts.database.reading() as session:
+        if store.count_events(session, deployment.id, event):
+            return
+    with parts.database.writing() as session:
+        row = store.get(session, deployment.id, lock=True)
+        if row is not None and row.state == deployment.state:
+            _write_down(session, parts, row, event, request, answer="its own disk")
+
+
+def _write_down(
+    session: Session, parts: Parts, deployment: Deployment, event: str, request: BootRequest,
+    **detail: str,
+) -> bool:  # fmt: skip
+    """Once per event: knocking at the door again and again fills no disk. True the first time."""
+    if store.count_events(session, deployment.id, event):
+        return False
     by = f"machine {request.address}"
-    deployments.note(
-        session, deployment, event, by, parts.clock(), mac=request.mac, reason=verdict.reason
-    )
-    if verdict.suspicious:
-        log.warning("alert", deployment=deployment.id, reason=verdict.reason, address=by)
+    deployments.note(session, deployment, event, by, parts.clock(), mac=request.mac, **detail)
+    return True
 
 
 class _Local:

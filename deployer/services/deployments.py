@@ -19,6 +19,7 @@ from deployer.core.ids import new_id
 from deployer.core.inventory import HostSpec
 from deployer.core.lifecycle import RESTING, Event, State, next_state
 from deployer.core.profiles import ProfileSpec
+from deployer.core.text import MASK
 from deployer.core.tokens import Purpose
 from deployer.errors import Conflict, Finding, Forbidden, Invalid, NotFound
 from deployer.observe import log, metrics
@@ -174,7 +175,7 @@ def dry_run(
     found = family_of(parts, checked.snapshot.profile)
     files = prepare.answers(found, context)
     for secret in checked.snapshot.profile.secrets():
-        files = {path: text.replace(secret, "********") for path, text in files.items()}
+        files = {path: text.replace(secret, MASK) for path, text in files.items()}
     return prepare.boot(found, context), files
 
 

@@ -22,6 +22,7 @@ from deployer.services import verify as verification
 from deployer.services.parts import Parts
 from deployer.store import deployments as deployment_store
 from deployer.store import effects as store
+from deployer.store import hosts
 from deployer.store.tables import Deployment, Effect
 
 
@@ -91,7 +92,9 @@ def perform(parts: Parts, effect_id: str, offer: int = 0) -> None:
         return
     effect, deployment = begun
     try:
-        outcome = KINDS[effect.name].act(parts, deployment, effect.args)
+        outcome = _forbidden(parts, deployment) or KINDS[effect.name].act(
+            parts, deployment, effect.args
+        )
     except PowerRefused as error:
         outcome = Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {error.message}")
     except PowerError as error:
@@ -104,6 +107,18 @@ def perform(parts: Parts, effect_id: str, offer: int = 0) -> None:
         cause = printable(f"{effect.name}: {type(error).__name__}: {error}")
         outcome = Outcome({}, Event.EFFECT_FAILED, cause)
     _finish(parts, effect_id, offer, outcome)
+
+
+def _forbidden(parts: Parts, deployment: Deployment) -> Outcome | None:
+    """A host that was protected after its deployment was queued is not even restarted."""
+    if State(deployment.state) not in (State.QUEUED, State.BOOTING):
+        return None
+    with parts.database.reading() as session:
+        host = hosts.by_id(session, deployment.host_id or "")
+    if host is None or not host.protected:
+        return None
+    cause = f"{host.name} was protected after this was queued; it is left alone"
+    return Outcome({}, Event.EFFECT_FAILED, cause)
 
 
 def _ours(session: Session, effect_id: str, offer: int) -> Effect | None:

@@ -45,6 +45,11 @@ def create_token(
     session: Session, name: str, role: Role, lifetime: timedelta, now: datetime
 ) -> tuple[ApiToken, str]:
     """(row, secret); the secret is shown this once and kept nowhere."""
+    if name == "service":
+        raise Invalid(
+            "'service' is what histories call Deployer itself", field="name", value=name,
+            remedy="choose another name",
+        )  # fmt: skip
     if people.token_by_name(session, name) is not None:
         raise Conflict(
             f"there is a token {name!r} already", field="name", value=name,

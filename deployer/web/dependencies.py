@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlmodel import Session
 
-from deployer.errors import Unauthorized
+from deployer.errors import Unauthorized, Unavailable
 from deployer.services import people
 from deployer.services.parts import Parts
 from deployer.services.people import Role
@@ -58,7 +59,8 @@ def authenticated(request: Request, parts: PartsDep) -> None:
     with parts.database.reading() as session:
         token = people.authenticate(session, request.headers.get("authorization"), now)
     if people.needs_last_used(token, now):
-        with parts.database.writing() as session:
+        # For information only: who may read, may read while the database cannot be written.
+        with suppress(Unavailable), parts.database.writing() as session:
             people.used(session, token, now)
     request.state.token = token
 

@@ -8,6 +8,7 @@ from typing import Any
 from deployer.core.ids import short
 from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
+from deployer.core.text import MASK
 from deployer.store.tables import (
     ApiToken,
     AuditEntry,
@@ -34,12 +35,15 @@ def host(row: Host, state: str | None) -> dict[str, Any]:
 
 
 def _masked(power: dict[str, Any]) -> dict[str, Any]:
-    """Driver settings without what could open a BMC."""
+    """Driver settings, at any depth, without what could open a BMC."""
     secret = ("password", "secret", "token", "key")
-    return {
-        name: "********" if any(word in name.lower() for word in secret) else value
-        for name, value in power.items()
-    }
+    shown: dict[str, Any] = {}
+    for name, value in power.items():
+        if value is not None and any(word in name.lower() for word in secret):
+            shown[name] = MASK
+        else:
+            shown[name] = _masked(value) if isinstance(value, dict) else value
+    return shown
 
 
 def profile(row: Profile) -> dict[str, Any]:
@@ -47,7 +51,7 @@ def profile(row: Profile) -> dict[str, Any]:
     shown = spec.model_dump(mode="json")
     for account in (*shown["users"], shown["root"]):
         if account["password_hash"]:
-            account["password_hash"] = "********"
+            account["password_hash"] = MASK
     return {
         "id": row.id, **shown,
         "created_at": moment(row.created_at), "updated_at": moment(row.updated_at),

@@ -41,6 +41,11 @@ def test_the_first_guess_fits_what_was_seen_while_booting(events: list[str], lik
     assert likely in explain(State.BOOTING, history(*events), SINCE, NOW).causes[0]
 
 
+def test_a_machine_that_was_restarted_in_mid_installation_is_told_of_first() -> None:
+    seen = history("answers_fetched", "progress", "restarted")
+    assert "restarted in mid-installation" in explain(State.INSTALLING, seen, SINCE, NOW).causes[0]
+
+
 def test_what_was_seen_in_an_earlier_state_does_not_count() -> None:
     before = [(SINCE - timedelta(minutes=1), "boot_script")]
     assert "not switched on" in explain(State.BOOTING, before, SINCE, NOW).causes[0]

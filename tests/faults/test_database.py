@@ -94,6 +94,7 @@ def test_f033_while_the_database_is_locked_machines_boot_their_disks_and_people_
     installing: tuple[Service, FakeMachine, str],
 ) -> None:
     service, machine, id_ = installing
+    service.clock.forward(minutes=6)  # long enough that the use of the token would be noted
     with _locked(service.parts):
         assert not machine.is_offered_an_installer()
         assert not service.machine("52:54:00:00:00:99").is_offered_an_installer()

@@ -128,6 +128,8 @@ def test_f005_a_reboot_after_the_answer_file_boots_the_disk(service: Service) ->
         assert not machine.is_offered_an_installer()
         assert not machine.is_offered_an_installer()
         assert service.state(id_) == state, "it goes on waiting for what it waited for"
+        seen = service.events(id_)
+        assert seen.count("restarted") == (state == "installing"), "the alert stands there once"
         ok(service.api.post(f"/api/v1/deployments/{id_}/cancel"))
 
 
@@ -180,10 +182,11 @@ def test_f008_a_machine_that_boots_the_network_again_afterwards_boots_its_disk(
     service.knows()
     id_, machine = service.deploys(), service.machine()
     machine.installs()
-    assert not machine.is_offered_an_installer()
+    assert [machine.is_offered_an_installer() for _ in range(5)] == [False] * 5
     machine.phones_home("first_boot")
     assert not machine.is_offered_an_installer()
     assert service.state(id_) == "ready"
+    assert service.events(id_).count("network_boot") == 1, "a hint, once, at its boot order"
 
 
 def test_f009_an_installer_that_reboots_three_times_needs_one_shot_only(service: Service) -> None:

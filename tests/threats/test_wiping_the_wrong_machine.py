@@ -80,6 +80,20 @@ def test_t112_protection_beats_a_deployment_that_waits_already(service: Service)
     assert service.state(id_) == "booting"
 
 
+def test_t112_a_host_that_is_protected_after_it_was_queued_is_not_even_restarted(
+    service: Service,
+) -> None:
+    Fake.told.pop("web01", None)
+    service.knows({"power": {"driver": "fake", "name": "web01"}})
+    id_ = service.queues()
+    ok(service.api.patch(URL, json={"protected": True}))
+    service.work()
+    assert service.state(id_) == "failed"
+    assert "web01 was protected after this was queued" in service.cause(id_)
+    assert not Fake.told.get("web01")
+    assert not service.machine().is_offered_an_installer()
+
+
 @on_sqlite
 def test_t112_a_dry_run_says_that_the_host_is_protected(service: Service) -> None:
     service.knows()

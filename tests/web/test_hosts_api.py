@@ -75,6 +75,7 @@ def test_what_a_host_cannot_be_is_refused_by_field_and_changes_nothing(service: 
         ({"macs": []}, 422, "macs"),
         ({"macs": ["52:54:00:00:00:09"]}, 409, "macs"),
         ({"name": "db01"}, 409, "name"),
+        ({"power": {"driver": "fake", "name": "********"}}, 422, "power.name"),
         ({"id": "host_x"}, 422, "id"),
         ({"state": "ready"}, 422, "state"),
         ({"created_at": "2020-01-01"}, 422, "created_at"),
