@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,21 +21,11 @@ from deployer.services import keys, people
 from deployer.services.people import Role
 from deployer.settings import Settings
 from deployer.web.dependencies import PUBLIC_PATHS
+from tests.support.routes import walk
 from tests.support.service import PROFILE, Service, ok
 
 on_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 Json = dict[str, Any]
-
-
-def walk(routes: list[Any]) -> Iterator[tuple[str, str]]:
-    """(method, path) of everything that answers."""
-    for route in routes:
-        if hasattr(route, "original_router"):
-            yield from walk(route.original_router.routes)
-        else:
-            # A mount has none: what is mounted is files (see T080 below).
-            methods = getattr(route, "methods", None) or ()
-            yield from ((method, route.path) for method in methods)
 
 
 # Everything that needs a token, and the least role that may. A new route belongs here.

@@ -1,0 +1,11 @@
+"""The REST API for people and their scripts, under /api/v1. Every route needs a token."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from deployer.web.operators import access, deployments, hosts, images, profiles
+
+router = APIRouter()
+for part in (hosts, profiles, images, deployments, access):
+    router.include_router(part.router)
