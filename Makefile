@@ -27,7 +27,7 @@ setup:  ## system packages (as root) and .venv; the second time there is nothing
 media: setup $(LIVE) $(DEBIAN)  ## build the live system and a Debian 12 image, as root, when missing or old
 
 $(LIVE): $(filter-out %.md,$(wildcard live/*))
-$(LIVE) $(DEBIAN): deployer/media/build.py | setup
+$(LIVE) $(DEBIAN): $(wildcard deployer/media/build/*.py) | setup
 	$(BIN)/deployer image build $(patsubst %-x86_64,%,$(notdir $(@D))) --dir $(@D)
 
 demo: media  ## install a real Debian in a QEMU machine [FIRMWARE=uefi] [KEEP=1: leave it running]

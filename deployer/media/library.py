@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from deployer.core.families import RelativePath
 from deployer.core.text import Name
 from deployer.errors import Invalid
-from deployer.media.build import sha256
+from deployer.media.build.workshop import sha256
 
 MANIFEST = "image.json"
 

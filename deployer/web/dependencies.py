@@ -16,7 +16,7 @@ from deployer.services.people import Role
 from deployer.store.tables import ApiToken
 from deployer.web.http import client_address
 
-# Everything else on the people's side needs a token. tests/threats/test_api_access.py walks the routes.
+# Everything else on the people's side needs a token; THREATS T060's test walks the routes.
 PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
 
 

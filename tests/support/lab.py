@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deployer.media import library
-from deployer.media.build import sha256
+from deployer.media.build.workshop import sha256
 from deployer.settings import Settings
 from deployer.store import images
 from lab.machine import DiskSpec, Firmware, Machine, best_accelerator, free_port

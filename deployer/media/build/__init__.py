@@ -1,0 +1,7 @@
+"""Builds the live system and Debian root images with mmdebstrap."""
+
+from deployer.media.build.debian import build_debian_root
+from deployer.media.build.live import build_live
+from deployer.media.build.workshop import BuildError
+
+__all__ = ["BuildError", "build_debian_root", "build_live"]

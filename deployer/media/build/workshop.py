@@ -1,0 +1,139 @@
+"""What every build needs: programs, a folder to work in, the mirror, the manifest.
+
+Each build works in a folder beside its destination and is renamed there when it is complete, so
+an interrupted build leaves no half image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+Log = Callable[[str], None]
+
+SUITES = {"11": "bullseye", "12": "bookworm", "13": "trixie"}
+DEBIAN_ARCH = {"x86_64": "amd64"}
+_KERNELS = {"generic": "linux-image-{arch}", "cloud": "linux-image-cloud-{arch}"}
+# Folders of /usr/share that no machine needs.
+DOCS = ["doc", "man", "info", "locale", "lintian", "bug"]
+_PROGRAMS = {
+    "mmdebstrap": "mmdebstrap",
+    "zstd": "zstd",
+    "cpio": "cpio",
+    "depmod": "kmod",
+    "grub-mkimage": "grub-common",
+}
+GRUB_MODULES = Path("/usr/lib/grub/x86_64-efi")
+
+
+class BuildError(Exception):
+    """The build cannot be done here; `remedy` says what would help."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+def need_programs() -> None:
+    missing = [package for program, package in _PROGRAMS.items() if not shutil.which(program)]
+    if not (GRUB_MODULES / "chain.mod").exists():
+        missing.append("grub-efi-amd64-bin")
+    if missing:
+        raise BuildError(
+            f"these packages are missing: {' '.join(missing)}",
+            f"apt-get install --no-install-recommends {' '.join(missing)}",
+        )
+    if os.geteuid() != 0:
+        raise BuildError("images are built as root, because their files belong to root",
+                         "run this command with sudo")  # fmt: skip
+
+
+@contextmanager
+def workspace(dest: Path) -> Iterator[Path]:
+    """A folder beside `dest`, removed at the end, whatever happened."""
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{dest.name}-", dir=dest.parent, ignore_cleanup_errors=True
+    ) as name:
+        # Not only for us: apt's own account must get at what is in it.
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def run(*command: str, cwd: Path | None = None) -> str:
+    """Output of a program; BuildError holds the end of what it said when it fails."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
+        raise BuildError(f"{command[0]} failed:\n{tail}", "see its message above")
+    return done.stdout
+
+
+def kernel_package(kernel: str, arch: str) -> str:
+    if arch not in DEBIAN_ARCH:
+        raise BuildError(f"there is no recipe for {arch}", f"choose: {', '.join(DEBIAN_ARCH)}")
+    return _KERNELS[kernel].format(arch=DEBIAN_ARCH[arch])
+
+
+def sources(release: str, mirror: str | None) -> list[str]:
+    """One-line sources for `release`: the given mirror, or the one that the host's apt uses."""
+    suite = SUITES[release]
+    components = "main" if release == "11" else "main non-free-firmware"
+    if mirror is None:
+        mirror = _host_mirror() or "http://ftp.debian.org/debian"
+    lines = [f"deb {mirror} {suite} {components}", f"deb {mirror} {suite}-updates {components}"]
+    security = _host_mirror("-security") if mirror == _host_mirror() else None
+    if security:
+        lines.append(f"deb {security} {suite}-security {components}")
+    return lines
+
+
+def _host_mirror(suffix: str = "") -> str | None:
+    """The base URL that apt on this host fetches Debian from."""
+    if not shutil.which("apt-get"):
+        return None
+    targets = run("apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(CODENAME) $(ORIGIN)")
+    for line in targets.splitlines():
+        site, names = line.split(" ", 1)
+        if "Debian" in names and bool(suffix) == ("-security" in names):
+            return site.rstrip("/")
+    return None
+
+
+def apt_options() -> list[str]:
+    """How apt on this host reaches its mirror (proxy, certificates) holds inside the build too."""
+    dump = run("apt-config", "dump") if shutil.which("apt-config") else ""
+    kept = re.findall(r'^(Acquire::(?:https?|Retries|Check-)[^\s"]* ".*");$', dump, re.MULTILINE)
+    return [f"--aptopt={line}" for line in ['Apt::Install-Recommends "false"', *kept]]
+
+
+# --- the finished image -----------------------------------------------------------------------
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def finish(image: Path, dest: Path, facts: dict[str, Any]) -> None:
+    files = [
+        {"path": str(p.relative_to(image)), "size": p.stat().st_size, "sha256": sha256(p)}
+        for p in sorted(image.rglob("*"))
+        if p.is_file()
+    ]
+    manifest = {**facts, "built_at": datetime.now(UTC).isoformat(), "files": files}
+    (image / "image.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    image.chmod(0o755)
+    if dest.exists():  # into the work folder, which is removed in the end
+        dest.rename(image.parent / "before")
+    image.rename(dest)
