@@ -145,6 +145,9 @@ _USELESS = [
     # What they start would write to disks that nobody has chosen.
     "usr/lib/udev/rules.d/64-md-raid-assembly.rules", "usr/lib/udev/rules.d/69-*.rules",
     "usr/lib/udev/rules.d/85-hwclock.rules", "usr/lib/udev/rules.d/96-e2scrub.rules",
+    # It has udevd read a partition table again whenever somebody has written to the disk, and the
+    # partitions disappear for a moment, under the hands of the agent.
+    "usr/lib/udev/rules.d/60-block.rules",
 ]  # fmt: skip
 
 
