@@ -18,6 +18,7 @@ from deployer.errors import DeployerError, Invalid
 
 app = typer.Typer(no_args_is_help=True, help="Boot media and roots: list, show, build, add.")
 
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+", re.ASCII)
 _NAME = re.compile(r"(live|debian-(?P<release>[0-9]+))(-(?P<arch>x86_64|arm64))?", re.ASCII)
 
 
@@ -70,6 +71,10 @@ def build(
     mirror: Annotated[
         str | None, typer.Option(help="Debian mirror; otherwise the one that apt here uses.")
     ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PACKAGE", help="A package that the image shall have; repeatable."),
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option("--dir", help="Build in this folder, and do not register it.")
     ] = None,
@@ -77,7 +82,7 @@ def build(
     """Build an image from Debian's packages and register it. Needs root, and a minute."""
     from deployer.cli import local
 
-    make, full_name = _builder(name, mirror)
+    make, full_name = _builder(name, mirror, include or [])
     if folder is not None:
         make(folder)
         output.say(output.safe(f"add it with: deployer image add {folder}"))
@@ -88,7 +93,9 @@ def build(
         _register(parts, target)
 
 
-def _builder(name: str, mirror: str | None) -> tuple[Callable[[Path], None], str]:
+def _builder(
+    name: str, mirror: str | None, include: list[str]
+) -> tuple[Callable[[Path], None], str]:
     """What builds the image called `name`, and its name in full."""
     match = _NAME.fullmatch(name)
     if match is None:
@@ -99,6 +106,12 @@ def _builder(name: str, mirror: str | None) -> tuple[Callable[[Path], None], str
     from deployer.media import build
 
     release, arch = match["release"], match["arch"] or "x86_64"
+    for package in include:
+        if release is None or not _PACKAGE.fullmatch(package):
+            raise Invalid(
+                f"{package!r} cannot be included", field="include", value=package,
+                remedy="name packages for a Debian root; the live system takes none",
+            )  # fmt: skip
 
     def make(target: Path) -> None:
         try:
@@ -106,8 +119,9 @@ def _builder(name: str, mirror: str | None) -> tuple[Callable[[Path], None], str
                 build.build_live(target, arch=arch, mirror=mirror, log=output.note)
             else:
                 build.build_debian_root(
-                    target, release=release, arch=arch, mirror=mirror, log=output.note
-                )
+                    target, release=release, arch=arch, mirror=mirror, include=include,
+                    log=output.note,
+                )  # fmt: skip
         except build.BuildError as error:
             raise DeployerError(str(error), remedy=error.remedy) from None
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from deployer.answers import prepare
 from deployer.answers.installers.live_image import Plan
 from deployer.core.profiles import ProfileSpec
+from deployer.errors import Invalid
 from tests import golden
 from tests.answers import strategies
 
@@ -139,21 +140,10 @@ def test_a_script_that_bash_cannot_read_is_named(field: str, script: str, words:
             ["storage.layout: Image of a disk or a Debian root cannot do 'raid1'"],
         ),
         (
-            {"proxy": "http://p:1"},
-            ["proxy: Image of a disk or a Debian root cannot do 'http://p:1'"],
-        ),
-        (
             {"kernel_args": ["quiet", "init=/bin/sh", "rd.break"]},
             [
                 "kernel_args: Image of a disk or a Debian root cannot do 'init'",
                 "kernel_args: Image of a disk or a Debian root cannot do 'rd.break'",
-            ],
-        ),
-        (
-            {"ntp": ["a.example"], "mirror": "http://m/"},
-            [
-                "ntp: Image of a disk or a Debian root cannot do ['a.example']",
-                "mirror: Image of a disk or a Debian root cannot do 'http://m/'",
             ],
         ),
     ],
@@ -165,10 +155,24 @@ def test_what_the_agent_cannot_do_is_refused_by_name(
     assert findings(**profile) == refused
 
 
-@pytest.mark.parametrize("field", ["repositories", "proxy", "ntp", "mirror"])
-def test_a_field_that_is_only_named_asks_for_nothing(field: str) -> None:
-    empty: Any = None if field in ("proxy", "mirror") else []
-    assert findings(**{field: empty}) == []
+def _refused(**profile: Any) -> list[str | None]:
+    """Fields that a family refuses which can do without four of them."""
+    family = IMAGE.family.model_copy(
+        update={"unsupported": ["repositories", "proxy", "ntp", "mirror"]}
+    )
+    spec = golden.snapshot(IMAGE, HOST, {**PROFILE, **profile}).profile
+    return [finding.field for finding in prepare.unsupported(family, spec)]
+
+
+def test_a_field_that_a_family_cannot_express_is_refused_by_name() -> None:
+    assert _refused(ntp=["a.example"], mirror="http://m/") == ["ntp", "mirror"]
+    assert _refused(repositories=[], proxy=None, ntp=[], mirror=None) == [], "nothing asked for"
+
+
+def test_a_mirror_for_an_image_that_does_not_say_its_suite_is_no_guess() -> None:
+    """`custom` may be anything; somebody has to say what its mirror holds."""
+    with pytest.raises(Invalid, match="'suite'"):
+        findings(release="custom", vars={"image": "golden"}, mirror="http://m/")
 
 
 @pytest.mark.parametrize(

@@ -127,12 +127,16 @@ def test_an_image_is_built_where_it_is_wanted(
     )
     monkeypatch.setattr(
         "deployer.media.build.build_debian_root",
-        lambda dest, **how: asked.append((dest, how["release"], how["arch"], how["mirror"])),
+        lambda dest, **how: asked.append((dest, how["release"], how["mirror"], how["include"])),
     )
     assert run("image", "build", "live-arm64", "--dir", "here").code == 0
     arguments = ["image", "build", "debian-12", "--dir", "root", "--mirror", "http://m/"]
-    assert run(*arguments).code == 0
-    assert asked == [(Path("here"), "arm64"), (Path("root"), "12", "x86_64", "http://m/")]
+    assert run(*arguments, "--include", "nginx", "--include", "cloud-init").code == 0
+    assert asked == [
+        (Path("here"), "arm64"), (Path("root"), "12", "http://m/", ["nginx", "cloud-init"]),
+    ]  # fmt: skip
+    assert "'a,b' cannot be included" in run("image", "build", "debian-12", "--include", "a,b").err
+    assert "'nginx' cannot be included" in run("image", "build", "live", "--include", "nginx").err
     assert "there is no recipe for 'windows'" in run("image", "build", "windows").err
 
 

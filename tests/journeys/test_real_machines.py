@@ -13,6 +13,7 @@ import pytest
 
 from deployer.settings import Settings
 from lab.machine import DiskSpec, Firmware, Machine
+from tests.support.apt import Repository
 from tests.support.lab import Lab
 from tests.support.live import until
 from tests.support.service import ok
@@ -118,6 +119,32 @@ def test_an_installed_disk_becomes_the_image_of_another_machine(lab: Lab, tmp_pa
         assert lab.logs_in(second, "cat /etc/machine-id") != machine_id
         size = int(lab.logs_in(second, "findmnt -bno SIZE /"))
         assert size > 4.5 * 10**9, "the root file system fills the larger disk"
+
+
+@pytest.mark.e2e
+def test_packages_of_a_repository_and_cloud_init_in_the_image(lab: Lab, tmp_path: Path) -> None:
+    """cloud-init finds its seed and leaves names, network, users and host keys as they are."""
+    lab.builds_with("cloud-init")
+    machine = lab.a_machine("bios")
+    with Repository(tmp_path / "repository", "company-hello") as repository:
+        source = {"name": "ours", "url": f"http://10.0.2.2:{repository.port}"}
+        lab.describes(
+            machine, repositories=[{**source, "key": repository.public_key}],
+            packages=["company-hello", "openssh-server"],
+            scripts={"post": "cat /usr/share/company-hello/hello > /etc/motd"},
+            verify={"release": "12", "packages": ["company-hello"]},
+        )  # fmt: skip
+        id_ = lab.arms()
+        with machine:
+            ends_ready(lab, machine, id_, "plain", "bios")
+            assert lab.logs_in(machine, "cat /etc/motd") == "hello from a package\n"
+            said = lab.logs_in(
+                machine, "cloud-init status --wait --long; cat /run/cloud-init/result.json"
+            )
+            assert "status: done" in said and "DataSourceNoCloud" in said
+            assert '"errors": []' in said
+            left = lab.logs_in(machine, "find /etc/netplan /etc/network /etc/systemd/network; true")
+            assert "10-deployer-1.network" in left and "cloud-init" not in left
 
 
 def test_f030_the_service_is_killed_at_every_stage(lab: Lab) -> None:

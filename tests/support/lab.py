@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deployer.media import library
+from deployer.media.build import build_debian_root
 from deployer.media.build.workshop import sha256
 from deployer.settings import Settings
 from deployer.store import images
@@ -58,6 +59,12 @@ class Lab(LiveService):
             "unpacked_size": size, "min_disk_size": size,
         }  # fmt: skip
         (folder / "image.json").write_text(json.dumps(manifest))
+        self._register(folder)
+
+    def builds_with(self, *packages: str) -> None:
+        """A Debian root that has these packages, too, in place of the usual one."""
+        folder = self.folder / "built"
+        build_debian_root(folder, include=packages, log=lambda _: None)
         self._register(folder)
 
     def _register(self, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from deployer.media.build.workshop import (
@@ -21,18 +22,21 @@ from deployer.media.build.workshop import (
 )
 
 _ROOT_PACKAGES = [
-    "systemd-sysv", "systemd-resolved", "dbus", "openssh-server", "curl", "ca-certificates",
-    "sudo", "iproute2", "udev", "initramfs-tools", "zstd", "lvm2", "e2fsprogs", "dosfstools",
-    "grub-pc-bin", "grub-efi-amd64-bin", "grub2-common", "locales", "tzdata", "console-setup",
-    "less", "vim-tiny",
+    "systemd-sysv", "systemd-resolved", "systemd-timesyncd", "dbus", "openssh-server", "curl",
+    "ca-certificates", "sudo", "iproute2", "udev", "initramfs-tools", "zstd", "lvm2", "e2fsprogs",
+    "dosfstools", "grub-pc-bin", "grub-efi-amd64-bin", "grub2-common", "locales", "tzdata",
+    "console-setup", "less", "vim-tiny",
 ]  # fmt: skip
 
 
 def build_debian_root(
     dest: Path, *, release: str = "12", arch: str = "x86_64", mirror: str | None = None,
-    kernel: str = "generic", log: Log = print,
+    kernel: str = "generic", include: Sequence[str] = (), log: Log = print,
 ) -> None:  # fmt: skip
-    """A Debian root as root.tar.zst: boots by BIOS and UEFI, from plain disks and LVM."""
+    """A Debian root as root.tar.zst: boots by BIOS and UEFI, from plain disks and LVM.
+
+    `include`: packages that every machine of this image shall have, beside the usual ones.
+    """
     need_programs()
     if release not in SUITES:
         raise BuildError(
@@ -41,20 +45,19 @@ def build_debian_root(
     with workspace(dest) as work:
         log(f"Debian {release}: fetching and unpacking packages")
         archive = work / "root.tar"
-        _bootstrap_root(
-            work, archive, release, [*_ROOT_PACKAGES, kernel_package(kernel, arch)], arch, mirror
-        )
+        packages = [*_ROOT_PACKAGES, kernel_package(kernel, arch), *include]
+        _bootstrap_root(work, archive, release, packages, arch, mirror)
         log(f"Debian {release}: compressing")
         image = work / "image"
         image.mkdir()
         run("zstd", "-q", "-T0", "-9", str(archive), "-o", str(image / "root.tar.zst"))
-        size = archive.stat().st_size
+        size, packed = archive.stat().st_size, _packages(archive)
         finish(image, dest, {
             "name": f"debian-{release}-{arch}", "kind": "root-archive", "arch": arch,
-            "os": "debian", "release": release, "unpacked_size": size,
+            "os": "debian", "release": release, "suite": SUITES[release], "unpacked_size": size,
             # Room for ESP, boot loader and the first updates.
             "min_disk_size": size + 2 * 10**9,
-            "packages": _packages(archive), "cloud_init": False, "boots": ["bios", "uefi"],
+            "packages": packed, "cloud_init": "cloud-init" in packed, "boots": ["bios", "uefi"],
         })  # fmt: skip
     log(f"Debian {release}: {dest} is complete")
 

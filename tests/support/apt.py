@@ -1,0 +1,89 @@
+"""A small signed package repository on loopback, as a company might keep one."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+class Repository:
+    """Context manager; one package, `name`, which brings the file /usr/share/NAME/hello."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.name = folder, name
+        self.asked: list[str] = []
+        self.keys = folder / "keys"
+        self.served = folder / "served"
+        for path in (self.keys, self.served):
+            path.mkdir(parents=True, mode=0o700)
+        self._pack()
+        self._sign(self._index())
+        handler = partial(_Quiet, directory=str(self.served))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.asked = self.asked  # type: ignore[attr-defined]
+        self.port = self._server.server_address[1]
+
+    def __enter__(self) -> Repository:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def public_key(self) -> str:
+        return self._gpg("--armor", "--export")
+
+    def _gpg(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["gpg", "--homedir", str(self.keys), "--batch", "--quiet", *arguments],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        return done.stdout
+
+    def _pack(self) -> None:
+        tree = self.folder / "tree"
+        (tree / "DEBIAN").mkdir(parents=True)
+        (tree / "DEBIAN/control").write_text(
+            f"Package: {self.name}\nVersion: 1.0\nArchitecture: all\n"
+            "Maintainer: Somebody <somebody@example.org>\nDescription: says hello\n"
+        )
+        shared = tree / "usr/share" / self.name
+        shared.mkdir(parents=True)
+        (shared / "hello").write_text("hello from a package\n")
+        command = ["dpkg-deb", "--root-owner-group", "--build", str(tree)]
+        subprocess.run([*command, str(self._package)], check=True, capture_output=True)
+
+    @property
+    def _package(self) -> Path:
+        return self.served / f"{self.name}_1.0_all.deb"
+
+    def _index(self) -> str:
+        """The text of Release for a flat repository."""
+        control = subprocess.run(
+            ["dpkg-deb", "--field", str(self._package)], check=True, capture_output=True, text=True
+        ).stdout
+        packages = (
+            f"{control}Filename: ./{self._package.name}\nSize: {self._package.stat().st_size}\n"
+            f"SHA256: {hashlib.sha256(self._package.read_bytes()).hexdigest()}\n"
+        )
+        (self.served / "Packages").write_text(packages)
+        digest = hashlib.sha256(packages.encode()).hexdigest()
+        return f"Origin: test\nSHA256:\n {digest} {len(packages.encode())} Packages\n"
+
+    def _sign(self, release: str) -> None:
+        text = self.folder / "Release"
+        text.write_text(release)
+        signer = "Test <test@example.org>"
+        self._gpg("--passphrase", "", "--quick-generate-key", signer, "rsa2048", "sign", "never")
+        self._gpg("--clearsign", "--output", str(self.served / "InRelease"), str(text))
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
