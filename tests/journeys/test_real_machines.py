@@ -122,9 +122,37 @@ def test_an_installed_disk_becomes_the_image_of_another_machine(lab: Lab, tmp_pa
 
 
 @pytest.mark.e2e
+@pytest.mark.parametrize("release", ["11", "13"])
+def test_the_debian_before_and_the_one_after(lab: Lab, release: str) -> None:
+    lab.builds(release)
+    machine = lab.a_machine("uefi")
+    verify = {"release": release, "packages": ["openssh-server"]}
+    lab.describes(machine, release=f"debian-{release}", verify=verify)
+    id_ = lab.arms()
+    with machine:
+        lab.becomes(id_, "ready", machine)
+        assert f'VERSION_ID="{release}"' in lab.logs_in(machine, "cat /etc/os-release")
+
+
+@pytest.mark.e2e
+def test_a_machine_is_installed_again_over_its_old_volume_group(lab: Lab) -> None:
+    machine = lab.a_machine("bios")
+    lab.describes(machine, storage={"disk": {"min_size": "5G"}, "layout": "lvm"})
+    seen = []
+    for _ in range(2):
+        id_ = lab.arms()
+        with machine:
+            ends_ready(lab, machine, id_, "lvm", "bios")
+            seen.append(lab.logs_in(machine, "cat /etc/machine-id; sudo vgs --noheadings -o uuid"))
+    first, second = (text.split() for text in seen)
+    assert len(first) == len(second) == 2, "one volume group"
+    assert not set(first) & set(second), "nothing is left of the first"
+
+
+@pytest.mark.e2e
 def test_packages_of_a_repository_and_cloud_init_in_the_image(lab: Lab, tmp_path: Path) -> None:
     """cloud-init finds its seed and leaves names, network, users and host keys as they are."""
-    lab.builds_with("cloud-init")
+    lab.builds(include=["cloud-init"])
     machine = lab.a_machine("bios")
     with Repository(tmp_path / "repository", "company-hello") as repository:
         source = {"name": "ours", "url": f"http://10.0.2.2:{repository.port}"}

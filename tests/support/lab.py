@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,10 @@ class Lab(LiveService):
         (folder / "image.json").write_text(json.dumps(manifest))
         self._register(folder)
 
-    def builds_with(self, *packages: str) -> None:
-        """A Debian root that has these packages, too, in place of the usual one."""
-        folder = self.folder / "built"
-        build_debian_root(folder, include=packages, log=lambda _: None)
+    def builds(self, release: str = "12", include: Sequence[str] = ()) -> None:
+        """A Debian root of this release, with these packages, too."""
+        folder = self.folder / f"debian-{release}"
+        build_debian_root(folder, release=release, include=include, log=lambda _: None)
         self._register(folder)
 
     def _register(self, folder: Path) -> None:
