@@ -22,7 +22,8 @@ _KEY = re.compile(
     r"@openssh\.com) [A-Za-z0-9+/]{20,}={0,3}( [^\r\n]{0,200})?",
     re.ASCII,
 )
-_HTTP_URL = re.compile(r"https?://[^\s/@\"'\\`<>]+(/[^\s\"'\\`<>]*)?", re.ASCII)
+# Printable ASCII without blanks and quotes; a name before "@" would be a password in the clear.
+_HTTP_URL = re.compile(r"(?=[!-~]+\Z)https?://[^/@\"'\\`<>]+(/[^\"'\\`<>]*)?")
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:@-]{0,127}", re.ASCII)
 _LOCALE = re.compile(r"[A-Za-z]{1,8}(_[A-Z]{2})?(\.[A-Za-z0-9-]+)?(@[a-z]+)?", re.ASCII)
 _KEYBOARD = re.compile(r"[a-z]{2,8}(-[a-z0-9]+)*", re.ASCII)
@@ -40,14 +41,6 @@ def _matching(pattern: re.Pattern[str], rule: str) -> AfterValidator:
 def _timezone(text: str) -> str:
     if text not in available_timezones():
         raise ValueError("must be a time zone of the IANA database, such as Europe/Zurich")
-    return text
-
-
-def _http_url(text: str) -> str:
-    if not text.isascii() or not re.fullmatch(
-        r"https?://[^\s/@\"'\\`<>]+(/[^\s\"'\\`<>]*)?", text, re.ASCII
-    ):
-        raise ValueError("must be a URL beginning with http:// or https://, without user or blank")
     return text
 
 
@@ -73,7 +66,10 @@ Package = Annotated[str, _matching(_PACKAGE, "must be the name of a package")]
 Locale = Annotated[str, _matching(_LOCALE, "must be a locale such as en_US.UTF-8")]
 Keyboard = Annotated[str, _matching(_KEYBOARD, "must be a keyboard layout such as us or de-ch")]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpUrl = Annotated[
+    str,
+    _matching(_HTTP_URL, "must be a URL beginning with http:// or https://, without user or blank"),
+]
 KernelArg = Annotated[str, AfterValidator(_kernel_argument)]
 
 

@@ -55,6 +55,8 @@ def user(**change: Any) -> dict[str, Any]:
         ({"mirror": "http://a/ b"}, "mirror", "without user or blank"),
         ({"mirror": "http://a/\u2028b"}, "mirror", "must be a URL"),
         ({"mirror": "http://a\xa0b/"}, "mirror", "must be a URL"),
+        ({"mirror": "http://a\x1bb/"}, "mirror", "must be a URL"),
+        ({"proxy": "http://a/\x00"}, "proxy", "must be a URL"),
         ({"proxy": "http://"}, "proxy", "must be a URL"),
         ({"kernel_args": ["x=a b"]}, "kernel_args.0", "has a blank"),
         ({"kernel_args": ["x=${net0/ip}"]}, "kernel_args.0", "boot loaders cannot carry"),
