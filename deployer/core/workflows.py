@@ -19,7 +19,7 @@ class Step(BaseModel):
 
     do: Name | None = None
     say: Event | None = None
-    # Names of booleans that a profile answers; see `services.deployments.conditions`.
+    # Names of booleans that a profile answers; answered in `services.deployments._arrive`.
     when: Condition | None = None
     unless: Condition | None = None
     with_: dict[str, Any] = Field(default_factory=dict, alias="with")

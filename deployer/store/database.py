@@ -6,7 +6,6 @@ when it begins (BEGIN IMMEDIATE), so it can never fail half-way because another 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,7 +30,6 @@ class Database:
         self._read = self._engine("BEGIN", pool_size)
         self._write = self._engine("BEGIN IMMEDIATE", pool_size) if self.is_sqlite else self._read
         self._after_commit: list[Callable[[], None]] = []
-        self._local = threading.local()
 
     def _engine(self, begin: str, pool_size: int) -> Engine:
         if not self.is_sqlite:
