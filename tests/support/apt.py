@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import tempfile
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,10 +17,10 @@ class Repository:
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
         self.asked: list[str] = []
-        self.keys = folder / "keys"
+        # Not in `folder`: the path of gpg's socket must be short.
+        self._home = tempfile.TemporaryDirectory(prefix="gpg-")
         self.served = folder / "served"
-        for path in (self.keys, self.served):
-            path.mkdir(parents=True, mode=0o700)
+        self.served.mkdir(parents=True)
         self._pack()
         self._sign(self._index())
         handler = partial(_Quiet, directory=str(self.served))
@@ -34,6 +35,9 @@ class Repository:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+        stop = ["gpgconf", "--homedir", self._home.name, "--kill", "gpg-agent"]
+        subprocess.run(stop, check=False, capture_output=True)
+        self._home.cleanup()
 
     @property
     def public_key(self) -> str:
@@ -41,7 +45,7 @@ class Repository:
 
     def _gpg(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["gpg", "--homedir", str(self.keys), "--batch", "--quiet", *arguments],
+            ["gpg", "--homedir", self._home.name, "--batch", "--quiet", *arguments],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
         return done.stdout
