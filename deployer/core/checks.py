@@ -27,11 +27,13 @@ class Check:
         return f"{self.name}: {self.found or 'nothing'} (expected {self.expected})"
 
 
+_LSBLK = "lsblk --json --bytes --output NAME,TYPE,SIZE,SERIAL"
 # Each prints one thing; none needs more rights than any account has.
 COMMANDS = {
     "os_release": "cat /etc/os-release",
     "hostname": "cat /proc/sys/kernel/hostname",
-    "disks": "lsblk --json --bytes --output NAME,TYPE,SIZE,SERIAL,MOUNTPOINTS",
+    # Before util-linux 2.37 (Debian 11), lsblk knew one mount point of each.
+    "disks": f"{_LSBLK},MOUNTPOINTS 2>/dev/null || {_LSBLK},MOUNTPOINT",
 }
 
 
@@ -87,7 +89,8 @@ def _describe(serial: str | None, size: int) -> str:
 def _holds_root(device: dict[str, Any]) -> bool:
     """True when / is on this device or on anything within it."""
     children = device.get("children") or []
-    return "/" in (device.get("mountpoints") or []) or any(map(_holds_root, children))
+    mounted = device.get("mountpoints") or [device.get("mountpoint")]
+    return "/" in mounted or any(map(_holds_root, children))
 
 
 def _package(output: str, name: str) -> Check:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deployer.core.checks import judge, package_command
+from deployer.core.checks import COMMANDS, judge, package_command
 from deployer.core.profiles import Verify
 
 OS_RELEASE = """\
@@ -101,6 +102,23 @@ def edited(**change: Any) -> str:
     listing = json.loads(LSBLK)
     listing["blockdevices"][0].update(change)
     return json.dumps(listing)
+
+
+def test_an_old_lsblk_that_knows_one_mount_point_of_each_is_asked_for_that(tmp_path: Path) -> None:
+    """util-linux 2.36 of Debian 11: the command is run by a real shell, lsblk is a stand-in."""
+    part = {"name": "sda1", "type": "part", "size": 1, "serial": None, "mountpoint": "/"}
+    disk = {**DISK, "type": "disk", "mountpoint": None, "children": [part]}
+    program = tmp_path / "lsblk"
+    program.write_text(
+        "#!/bin/sh\ncase $* in *MOUNTPOINTS*) echo 'lsblk: unknown column' >&2; exit 1;; esac\n"
+        f"cat <<'END'\n{json.dumps({'blockdevices': [disk]})}\nEND\n"
+    )
+    program.chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", COMMANDS["disks"]], env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert wrong(disks=done.stdout) == []
 
 
 @pytest.mark.parametrize(

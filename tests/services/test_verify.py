@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from deployer.answers.context import Snapshot
+from deployer.core.checks import COMMANDS
 from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
 from deployer.services import keys, ssh, verify
@@ -30,7 +31,7 @@ def healthy(command: str) -> str:
     return {
         "cat /etc/os-release": 'ID=debian\nVERSION_ID="12"\n',
         "cat /proc/sys/kernel/hostname": "web01\n",
-        "lsblk --json --bytes --output NAME,TYPE,SIZE,SERIAL,MOUNTPOINTS": json.dumps(LSBLK),
+        COMMANDS["disks"]: json.dumps(LSBLK),
     }.get(command, "openssh-server installed\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -135,16 +136,22 @@ class Lab(LiveService):
         until(there, INSTALL_SECONDS, f"stage {stage}")
 
     def logs_in(self, machine: Machine, command: str) -> str:
-        """What `command` prints on the installed machine, as the operator's user."""
+        """What `command` prints on the installed machine, as the operator's user.
+
+        Its SSH server may be restarting just now: cloud-init does that.
+        """
         options = {
             "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR",
             "BatchMode": "yes", "ConnectTimeout": "20",
         }  # fmt: skip
         flags = [flag for name, value in options.items() for flag in ("-o", f"{name}={value}")]
-        done = subprocess.run(
-            ["ssh", "-i", str(self.key()), "-p", str(machine.ssh_port), *flags, "ops@127.0.0.1",
-             command],
-            capture_output=True, text=True, timeout=90, check=False,
-        )  # fmt: skip
+        ssh = ["ssh", "-i", str(self.key()), "-p", str(machine.ssh_port), *flags, "ops@127.0.0.1"]
+        for _ in range(5):
+            done = subprocess.run(
+                [*ssh, command], capture_output=True, text=True, timeout=90, check=False
+            )
+            if done.returncode != 255:  # 255 is ssh's own
+                break
+            time.sleep(5)
         assert done.returncode == 0, done.stderr
         return done.stdout
