@@ -8,7 +8,8 @@ from difflib import unified_diff
 from itertools import zip_longest
 from typing import Any
 
-from deployer.cli.fleet import MASK, Item
+from deployer.cli.fleet import Item
+from deployer.core.text import MASK
 
 _SECRET_WORDS = ("password", "secret", "token", "key")
 

@@ -15,9 +15,9 @@ from deployer.cli import formats
 from deployer.cli.formats import Place, Record
 from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
+from deployer.core.text import masks_in
 from deployer.errors import Finding, Invalid
 
-MASK = "********"
 KINDS: dict[str, type[BaseModel]] = {"profile": ProfileSpec, "host": HostSpec}
 _LARGEST_FILE = 64 * 1024 * 1024
 
@@ -196,14 +196,10 @@ def _remedy(type_: str, place: Place, model: type[BaseModel], value: Any) -> str
     return "correct it"
 
 
-def _masks(record: Record, value: Any, place: Place = ()) -> Iterator[Finding]:
+def _masks(record: Record, value: Any) -> Iterator[Finding]:
     """What `hosts show` printed instead of a secret must not become the secret."""
-    if value == MASK:
+    for place in masks_in(value):
         yield _finding(record, place, "is a mask, not the secret", "write the secret itself")
-    elif isinstance(value, dict | list):
-        parts = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, part in parts:
-            yield from _masks(record, part, (*place, key))
 
 
 # --- across files -----------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, StringConstraints
 
@@ -65,6 +66,16 @@ Line = Annotated[str, StringConstraints(max_length=1024), AfterValidator(check_l
 Block = Annotated[str, StringConstraints(max_length=64 * 1024), AfterValidator(check_block)]
 Name = Annotated[str, AfterValidator(check_name)]
 HostName = Annotated[str, AfterValidator(check_host_name)]
+
+
+def masks_in(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where in `value` the mask stands that we showed; it must not become the secret."""
+    if value == MASK:
+        yield place
+    elif isinstance(value, dict | list):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in parts:
+            yield from masks_in(part, (*place, key))
 
 
 def printable(text: str, limit: int = 2000) -> str:

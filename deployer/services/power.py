@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from deployer.core.inventory import HostSpec
-from deployer.core.text import MASK
 from deployer.drivers.power.base import PowerDriver
 from deployer.errors import Invalid
 from deployer.services.parts import POWER_DRIVERS
@@ -16,12 +15,6 @@ from deployer.services.parts import POWER_DRIVERS
 def driver_of(host: HostSpec) -> PowerDriver:
     """Invalid names the driver or the setting that is wrong."""
     settings: dict[str, Any] = host.power.model_dump(exclude={"driver"})
-    for name, value in settings.items():
-        if value == MASK:
-            raise Invalid(
-                f"power.{name} is the mask that we showed, not the secret", field=f"power.{name}",
-                remedy="write the secret itself, or leave `power` out of the change",
-            )  # fmt: skip
     driver = POWER_DRIVERS.get(host.power.driver)
     if driver is None:
         raise Invalid(

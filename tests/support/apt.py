@@ -16,7 +16,6 @@ class Repository:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
-        self.asked: list[str] = []
         # Not in `folder`: the path of gpg's socket must be short.
         self._home = tempfile.TemporaryDirectory(prefix="gpg-")
         self.served = folder / "served"
@@ -25,7 +24,6 @@ class Repository:
         self._sign(self._index())
         handler = partial(_Quiet, directory=str(self.served))
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.asked = self.asked  # type: ignore[attr-defined]
         self.port = self._server.server_address[1]
 
     def __enter__(self) -> Repository:
@@ -90,4 +88,4 @@ class Repository:
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        """pytest's output is for what matters."""
