@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deployer.media.build.workshop import (
-    DEBIAN_ARCH,
     DOCS,
     SUITES,
     BuildError,
     Log,
-    apt_options,
+    bootstrap,
     finish,
     kernel_package,
     need_programs,
     run,
-    sources,
     workspace,
 )
 
@@ -110,11 +108,9 @@ def _bootstrap_root(
         packages = [name for name in packages if name != "systemd-resolved"]
     lean = work / "lean.cfg"
     lean.write_text(_LEAN + "".join(f"path-exclude={path}\n" for path in _left_out()))
-    run(
-        "mmdebstrap", "--quiet", "--mode=root", "--variant=apt", "--format=tar",
-        f"--architectures={DEBIAN_ARCH[arch]}", *apt_options(), f"--dpkgopt={lean}",
-        f'--customize-hook=sh {clean} "$1"', f"--include={','.join(packages)}",
-        SUITES[release], str(archive), *sources(release, mirror),
+    bootstrap(
+        archive, release, arch, packages, mirror, "--variant=apt", f"--dpkgopt={lean}",
+        f'--customize-hook=sh {clean} "$1"',
     )  # fmt: skip
 
 

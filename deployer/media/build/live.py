@@ -9,17 +9,14 @@ from pathlib import Path
 from deployer import resources
 from deployer.media.build.loader import make_loader
 from deployer.media.build.workshop import (
-    DEBIAN_ARCH,
     DOCS,
-    SUITES,
     BuildError,
     Log,
-    apt_options,
+    bootstrap,
     finish,
     kernel_package,
     need_programs,
     run,
-    sources,
     workspace,
 )
 
@@ -93,11 +90,9 @@ def _extract(work: Path, tree: Path, packages: list[str], arch: str, mirror: str
         ' for d in bin sbin lib lib64; do ln -s "usr/$d" "$1/$d"; done'
     )
     archive = work / "live.tar"
-    run(
-        "mmdebstrap", "--quiet", "--mode=root", "--variant=extract", "--format=tar",
-        f"--architectures={DEBIAN_ARCH[arch]}", *apt_options(), f"--setup-hook={links}",
-        f"--include={','.join(packages)}", SUITES[_LIVE_RELEASE], str(archive),
-        *sources(_LIVE_RELEASE, mirror),
+    bootstrap(
+        archive, _LIVE_RELEASE, arch, packages, mirror, "--variant=extract",
+        f"--setup-hook={links}",
     )  # fmt: skip
     tree.mkdir()
     run("tar", "-C", str(tree), "-xf", str(archive), "--exclude=./dev/*",

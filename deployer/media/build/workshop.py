@@ -22,7 +22,7 @@ from typing import Any
 Log = Callable[[str], None]
 
 SUITES = {"11": "bullseye", "12": "bookworm", "13": "trixie"}
-DEBIAN_ARCH = {"x86_64": "amd64"}
+_DEBIAN_ARCH = {"x86_64": "amd64"}
 _KERNELS = {"generic": "linux-image-{arch}", "cloud": "linux-image-cloud-{arch}"}
 # Folders of /usr/share that no machine needs.
 DOCS = ["doc", "man", "info", "locale", "lintian", "bug"]
@@ -80,12 +80,12 @@ def run(*command: str, cwd: Path | None = None) -> str:
 
 
 def kernel_package(kernel: str, arch: str) -> str:
-    if arch not in DEBIAN_ARCH:
-        raise BuildError(f"there is no recipe for {arch}", f"choose: {', '.join(DEBIAN_ARCH)}")
-    return _KERNELS[kernel].format(arch=DEBIAN_ARCH[arch])
+    if arch not in _DEBIAN_ARCH:
+        raise BuildError(f"there is no recipe for {arch}", f"choose: {', '.join(_DEBIAN_ARCH)}")
+    return _KERNELS[kernel].format(arch=_DEBIAN_ARCH[arch])
 
 
-def sources(release: str, mirror: str | None) -> list[str]:
+def _sources(release: str, mirror: str | None) -> list[str]:
     """One-line sources for `release`: the given mirror, or the one that the host's apt uses."""
     suite = SUITES[release]
     components = "main" if release == "11" else "main non-free-firmware"
@@ -110,7 +110,19 @@ def _host_mirror(suffix: str = "") -> str | None:
     return None
 
 
-def apt_options() -> list[str]:
+def bootstrap(
+    archive: Path, release: str, arch: str, packages: list[str], mirror: str | None, *options: str
+) -> None:
+    """`packages` and all that they need, as a tar archive made by mmdebstrap with `options`."""
+    run(
+        "mmdebstrap", "--quiet", "--mode=root", "--format=tar",
+        f"--architectures={_DEBIAN_ARCH[arch]}", *_apt_options(), *options,
+        f"--include={','.join(packages)}", SUITES[release], str(archive),
+        *_sources(release, mirror),
+    )  # fmt: skip
+
+
+def _apt_options() -> list[str]:
     """How apt on this host reaches its mirror (proxy, certificates) holds inside the build too."""
     dump = run("apt-config", "dump") if shutil.which("apt-config") else ""
     kept = re.findall(r'^(Acquire::(?:https?|Retries|Check-)[^\s"]* ".*");$', dump, re.MULTILINE)
