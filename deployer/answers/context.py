@@ -9,11 +9,14 @@
 | `deployment` | `id`, `short_id` |
 | `urls` | `base`, `answers`, `phone_home`, `progress`, `disks`, `logs`, `image`, `boot_image` |
 | `service` | `ssh_key`: the public key with which we log in to verify |
+| `boot_nic` | a static NIC that is installed from: `address`, `netmask`, `gateway`, `dns` |
+| `release` | `version` and what the family knows of it (`facts` in family.yaml) |
 | `machine` | `mac` (and `bootif`), `uuid`, `serial` as the machine itself showed them, or none |
 """
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,10 +97,35 @@ def build(
         "deployment": {"id": deployment_id, "short_id": short(deployment_id)},
         "urls": addresses,
         "service": {"ssh_key": ssh_key},
+        "release": {"version": profile.release},
+        "boot_nic": _boot_nic(host, machine),
         "machine": {
             "mac": machine.mac,
             "bootif": bootif,
             "uuid": machine.uuid,
             "serial": machine.serial,
         },
+    }
+
+
+def _boot_nic(host: HostSpec, machine: Machine) -> dict[str, Any]:
+    """How the NIC that the machine boots from has its address; all none when by DHCP.
+
+    An installer takes one address while it installs: IPv4 when there is one.
+    """
+    mac = machine.mac or host.macs[0]
+    nics = [nic for nic in host.network.interfaces if nic.mac in (mac, None) and not nic.uses_dhcp]
+    found = [ipaddress.ip_interface(text) for nic in nics for text in nic.addresses]
+    chosen = min(found, key=lambda address: address.version, default=None)
+    if chosen is None:
+        return {"address": None, "netmask": None, "gateway": None, "dns": []}
+    own = [ip for ip in nics[0].dns if ipaddress.ip_address(ip).version == chosen.version]
+    gateway = nics[0].gateway
+    fits = gateway and ipaddress.ip_address(gateway).version == chosen.version
+    ipv4 = chosen.version == 4
+    return {
+        "address": str(chosen.ip) if ipv4 else str(chosen),
+        "netmask": str(chosen.netmask) if ipv4 else None,
+        "gateway": gateway if fits else None,
+        "dns": own,
     }

@@ -44,6 +44,14 @@ class Catalogue:
     def names(self) -> list[str]:
         return sorted(self._found)
 
+    def instead_of_entry(self, user_agent: str) -> str | None:
+        """What this installer is given when it fetches the entry script as if it were its own."""
+        for found in self._found.values():
+            mistaken = found.family.not_my_answers
+            if mistaken is not None and mistaken.user_agent == user_agent:
+                return mistaken.text
+        return None
+
     def get(self, name: str) -> FoundFamily | None:
         return self._found.get(name)
 

@@ -30,6 +30,7 @@ def image_names(found: FoundFamily, profile: ProfileSpec) -> tuple[str, str | No
 def boot(found: FoundFamily, context: dict[str, Any]) -> InstallerBoot:
     """What the machine boots; Invalid when an argument cannot be carried by a boot loader."""
     env, spec = environment(found), found.family.boot
+    context = _with_release(found, context)
     host, profile, deployment = context["host"], context["profile"], context["deployment"]
 
     def fill(text: str, field: str) -> str:
@@ -57,8 +58,14 @@ def _argument(text: str) -> KernelArgument:
 
 def answers(found: FoundFamily, context: dict[str, Any]) -> dict[str, str]:
     """Every answer file, by the path under which the installer asks for it."""
-    env = environment(found)
-    return {a.path: render_file(env, a.template, context) for a in found.family.answers}
+    env, full = environment(found), _with_release(found, context)
+    return {a.path: render_file(env, a.template, full) for a in found.family.answers}
+
+
+def _with_release(found: FoundFamily, context: dict[str, Any]) -> dict[str, Any]:
+    """`context`, completed with what the family knows of the profile's release."""
+    release = found.family.release(context["release"]["version"])
+    return {**context, "release": {**context["release"], **(release.facts if release else {})}}
 
 
 def findings(found: FoundFamily, context: dict[str, Any], files: dict[str, str]) -> list[Finding]:

@@ -17,6 +17,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from deployer.answers.families import FoundFamily
+from deployer.core.text import is_plain_line
 from deployer.errors import Finding, Invalid
 
 # The largest answer file that any installer here is known to accept in good time.
@@ -40,8 +41,19 @@ def _as_shell(value: Any) -> str:
     return shlex.quote(str(value))
 
 
+def _as_preseed(value: Any) -> str:
+    """The value of a preseed line: the line's end is its only end, so it cannot hold one."""
+    text = str(value)
+    if not is_plain_line(text) or text.endswith("\\") or text != text.strip():
+        raise ValueError(
+            f"{text!r} cannot be the value of a preseed line: it has a line break, a control"
+            " character, a backslash at its end, or blanks around it"
+        )
+    return text
+
+
 def environment(found: FoundFamily) -> jinja2.Environment:
-    """Templates of one family; `json`, `xml` and `sh` quote a value for their format."""
+    """Templates of one family; `json`, `xml`, `sh` and `preseed` quote a value for their format."""
     return _environment(found.folders)
 
 
@@ -56,7 +68,7 @@ def _environment(folders: tuple[Path, ...]) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    env.filters |= {"json": _as_json, "xml": _as_xml, "sh": _as_shell}
+    env.filters |= {"json": _as_json, "xml": _as_xml, "sh": _as_shell, "preseed": _as_preseed}
     return env
 
 

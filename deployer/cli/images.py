@@ -20,6 +20,12 @@ app = typer.Typer(no_args_is_help=True, help="Boot media and roots: list, show, 
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+", re.ASCII)
 _NAME = re.compile(r"(live|debian-(?P<release>[0-9]+))(-(?P<arch>x86_64|arm64))?", re.ASCII)
+_INSTALLER = re.compile(
+    r"debian-(?P<release>[0-9]+)(-(?P<arch>x86_64|arm64|armhf|i386))?", re.ASCII
+)
+_Mirror = Annotated[
+    str | None, typer.Option(help="Debian mirror; otherwise the one that apt here uses.")
+]
 
 
 @app.command("list")
@@ -68,9 +74,7 @@ def build(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="live, debian-12, debian-12-x86_64, ...")
     ],
-    mirror: Annotated[
-        str | None, typer.Option(help="Debian mirror; otherwise the one that apt here uses.")
-    ] = None,
+    mirror: _Mirror = None,
     include: Annotated[
         list[str] | None,
         typer.Option(metavar="PACKAGE", help="A package that the image shall have; repeatable."),
@@ -130,13 +134,49 @@ def _builder(
 
 @app.command()
 def add(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with an image.json.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="DIR|NAME", help="A folder with an image.json, or debian-12, ..."),
+    ],
+    mirror: _Mirror = None,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Fetch into this folder, and do not register it.")
+    ] = None,
 ) -> None:
-    """Check every file of an image against its checksum, bring it in, and register it."""
+    """Bring in an image, every file checked, and register it.
+
+    DIR is what `deployer image build` made. NAME is a distribution's own installer for the
+    network, fetched from its packages or its mirror, signatures checked.
+    """
     from deployer.cli import local
 
+    match = _INSTALLER.fullmatch(source)
+    if match is None or Path(source).is_dir():
+        with local.parts() as parts:
+            _register(parts, Path(source))
+        return
+    release, arch = match["release"], match["arch"] or "x86_64"
+    if folder is not None:
+        _fetch(folder, release, arch, mirror)
+        output.say(output.safe(f"add it with: deployer image add {folder}"))
+        return
+    from deployer.media.build import installer_name
+
     with local.parts() as parts:
-        _register(parts, folder)
+        target = parts.settings.images_dir / installer_name(release, arch)
+        _fetch(target, release, arch, mirror)
+        _register(parts, target)
+
+
+def _fetch(target: Path, release: str, arch: str, mirror: str | None) -> None:
+    from deployer.media import build
+
+    try:
+        build.fetch_debian_installer(
+            target, release=release, arch=arch, mirror=mirror, log=output.note
+        )
+    except build.BuildError as error:
+        raise DeployerError(str(error), remedy=error.remedy) from None
 
 
 def _register(parts: Any, folder: Path) -> None:

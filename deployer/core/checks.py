@@ -45,14 +45,14 @@ def package_command(packages: list[str]) -> str:
 
 
 def judge(
-    outputs: dict[str, str], host_name: str, disk: dict[str, Any] | None, verify: Verify
+    outputs: dict[str, str], host_name: str, disks: list[dict[str, Any]], verify: Verify
 ) -> list[Check]:
-    """`outputs`: what each command printed; `disk`: the one that was chosen for the install."""
+    """`outputs`: what each command printed; `disks`: those chosen for the install, if any was."""
     checks = [_hostname(outputs["hostname"], host_name)]
     if verify.release is not None:
         checks.append(_release(outputs["os_release"], verify.release))
-    if disk is not None:
-        checks.append(_disk(outputs["disks"], disk))
+    if disks:
+        checks.append(_disks(outputs["disks"], disks))
     return checks + [_package(outputs.get("packages", ""), name) for name in verify.packages]
 
 
@@ -69,17 +69,28 @@ def _release(output: str, expected: str) -> Check:
     return Check("release", expected, found, ok)
 
 
-def _disk(output: str, expected: dict[str, Any]) -> Check:
-    wanted = _describe(expected.get("serial"), expected["size"])
+def _disks(output: str, expected: list[dict[str, Any]]) -> Check:
+    """Root lies on these disks, all of them, and on no other."""
+    wanted = "; ".join(_describe(disk.get("serial"), disk["size"]) for disk in expected)
     try:
-        disks = [d for d in json.loads(output)["blockdevices"] if _holds_root(d)]
+        found = [d for d in json.loads(output)["blockdevices"] if _holds_root(d)]
     except (ValueError, KeyError, TypeError, AttributeError):
         return Check("disk", wanted, "no list of disks", False)
-    found = "; ".join(_describe(d.get("serial"), d.get("size", 0)) for d in disks)
-    ok = len(disks) == 1 and disks[0].get("size") == expected["size"]
-    if expected.get("serial"):
-        ok = ok and (disks[0].get("serial") or "") == expected["serial"]
-    return Check("disk", wanted, found, ok)
+    shown = "; ".join(_describe(d.get("serial"), d.get("size", 0)) for d in found)
+    left = list(found)
+    for disk in expected:
+        match = next((d for d in left if _same_disk(disk, d)), None)
+        if match is None:
+            return Check("disk", wanted, shown, False)
+        left.remove(match)
+    return Check("disk", wanted, shown, not left)
+
+
+def _same_disk(expected: dict[str, Any], found: dict[str, Any]) -> bool:
+    serial = expected.get("serial")
+    return found.get("size") == expected["size"] and (
+        not serial or (found.get("serial") or "") == serial
+    )
 
 
 def _describe(serial: str | None, size: int) -> str:

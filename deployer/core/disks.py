@@ -6,7 +6,7 @@ exactly one match is an abort: no answer is better than the wrong disk.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,7 @@ from deployer.core.text import Line
 DiskType = Literal["hdd", "ssd", "nvme"]
 # An empty condition would hold for every disk whose firmware keeps silent.
 Given = Annotated[Line, Field(min_length=1)]
+OneOf = Annotated[list[Given], Field(min_length=1, max_length=8)]
 
 
 class Disk(BaseModel):
@@ -35,6 +36,10 @@ class Disk(BaseModel):
     read_only: bool = False
     contents: list[Line] = Field(default_factory=list, max_length=256)
 
+    def identity(self) -> dict[str, Any]:
+        """What is kept of a chosen disk, and compared when it is reported again."""
+        return self.model_dump(include={"name", "path", "size", "serial", "wwn", "model"})
+
     def describe(self) -> str:
         marks = [self.path, show_size(self.size)]
         marks += [f"serial {self.serial}"] if self.serial else []
@@ -47,8 +52,8 @@ class DiskRule(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    serial: Given | None = None
-    wwn: Given | None = None
+    serial: Given | OneOf | None = None  # of several, for layouts on several disks: any of them
+    wwn: Given | OneOf | None = None
     model: Given | None = None  # part of the model name, case does not count
     path: Given | None = None
     min_size: Size | None = None
@@ -73,8 +78,11 @@ class NoDisk(Exception):
 def _misfit(rule: DiskRule, disk: Disk, needed: int) -> str | None:
     """Why `disk` cannot be the one; None when it can."""
 
-    def differs(wanted: str | None, found: str | None) -> bool:
-        return wanted is not None and wanted.strip().casefold() != (found or "").strip().casefold()
+    def differs(wanted: str | list[str] | None, found: str | None) -> bool:
+        if wanted is None:
+            return False
+        names = [wanted] if isinstance(wanted, str) else wanted
+        return (found or "").strip().casefold() not in [name.strip().casefold() for name in names]
 
     if disk.removable:
         return "removable"
@@ -100,16 +108,22 @@ def _misfit(rule: DiskRule, disk: Disk, needed: int) -> str | None:
     return None
 
 
-def _single(rule: DiskRule, fitting: list[Disk]) -> Disk | None:
-    if rule.pick == "only" or not fitting:
-        return fitting[0] if len(fitting) == 1 else None
-    sizes = [d.size for d in fitting]
-    wanted = min(sizes) if rule.pick == "smallest" else max(sizes)
-    return next(d for d in fitting if d.size == wanted) if sizes.count(wanted) == 1 else None
+def _picked(rule: DiskRule, fitting: list[Disk], count: int) -> list[Disk] | None:
+    """`count` disks in the order of the report; None when others would do as well."""
+    if rule.pick == "only" or len(fitting) < count:
+        return fitting if len(fitting) == count else None
+    by_size = sorted(fitting, key=lambda disk: disk.size, reverse=rule.pick == "largest")
+    if len(fitting) > count and by_size[count - 1].size == by_size[count].size:
+        return None
+    chosen = {id(disk) for disk in by_size[:count]}
+    return [disk for disk in fitting if id(disk) in chosen]
 
 
-def choose(rule: DiskRule, disks: list[Disk], needed: int = 0) -> Disk:
-    """The one disk that `rule` means, at least `needed` bytes large; NoDisk otherwise."""
+def choose(rule: DiskRule, disks: list[Disk], needed: int = 0, count: int = 1) -> list[Disk]:
+    """The `count` disks that `rule` means, each at least `needed` bytes large; NoDisk otherwise.
+
+    Several are for a layout that mirrors them, so they must be of one size.
+    """
     judged = [(disk, _misfit(rule, disk, needed)) for disk in disks]
     fitting = [disk for disk, misfit in judged if misfit is None]
     wwns = [d.wwn.strip().casefold() for d in fitting if d.wwn]
@@ -119,12 +133,28 @@ def choose(rule: DiskRule, disks: list[Disk], needed: int = 0) -> Disk:
             + "; ".join(d.describe() for d in fitting)
             + ". Multipath disks are not installed; unplug one path or name another disk"
         )
-    disk = _single(rule, fitting)
-    if disk is not None:
-        return disk
+    chosen = _picked(rule, fitting, count)
+    if chosen is not None and len({disk.size for disk in chosen}) == 1:
+        return chosen
     seen = "; ".join(f"{disk.describe()} ({misfit or 'fits'})" for disk, misfit in judged)
-    problem = f"{len(fitting)} disks fit" if fitting else "no disk fits"
     raise NoDisk(
-        f"{problem} the rule ({rule.describe()}). Seen: {seen or 'no disk at all'}."
-        f" {'Name one by serial or size' if fitting else 'Correct storage.disk in the profile'}"
+        f"{_problem(chosen, len(fitting), count)} the rule ({rule.describe()})."
+        f" Seen: {seen or 'no disk at all'}. {_remedy(len(fitting), count)}"
     )
+
+
+def _problem(chosen: list[Disk] | None, fitting: int, count: int) -> str:
+    if chosen is not None:
+        return "disks of different sizes fit"
+    if fitting == 0:
+        return "no disk fits"
+    wanted = f", and {count} are needed," if count > 1 else ""
+    return f"{fitting} disk{'s fit' if fitting > 1 else ' fits'}{wanted}"
+
+
+def _remedy(fitting: int, count: int) -> str:
+    if fitting == 0:
+        return "Correct storage.disk in the profile"
+    if count == 1:
+        return "Name one by serial or size"
+    return f"Name {count} of one size, by `serial: [..., ...]` or by size"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from deployer.core.profiles import Arch, Layout
-from deployer.core.text import Line, Name
+from deployer.core.text import Block, Line, Name
 
 _PATH = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", re.ASCII)
 
@@ -55,6 +55,18 @@ class Release(_Model):
     version: Line
     image: Template | None = None
     label: Line | None = None
+    # What templates need to know of it, as `release.NAME`.
+    facts: dict[Name, Any] = Field(default_factory=dict)
+
+
+class NotMyAnswers(_Model):
+    """For an installer that takes the boot file of DHCP, a URL, for an answer file of its own.
+
+    Asked by this `user_agent`, the entry script is this `text` instead, which does nothing there.
+    """
+
+    user_agent: Line
+    text: Block
 
 
 class Family(_Model):
@@ -68,6 +80,7 @@ class Family(_Model):
     answers: list[Answer] = Field(min_length=1)
     releases: list[Release] = Field(min_length=1)
     layouts: list[Layout] = Field(min_length=1)
+    not_my_answers: NotMyAnswers | None = None
     # Fields of a profile that this installer cannot express; a profile that sets one is refused.
     unsupported: list[Line] = Field(default_factory=list)
     # Kernel arguments that a profile may set, by name; everything else could take over the boot.

@@ -14,6 +14,8 @@ from deployer.core.text import Block, HostName, Line, Name
 
 Arch = Literal["x86_64", "arm64", "armhf", "i386"]
 Layout = Literal["plain", "lvm", "raid1", "encrypted"]
+# How many disks a layout is made of.
+DISKS_OF: dict[Layout, int] = {"plain": 1, "lvm": 1, "raid1": 2, "encrypted": 1}
 
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.ASCII)
 _CRYPT = re.compile(r"\$(y|gy|2[aby]|6|5)\$[A-Za-z0-9./$=,-]{8,400}", re.ASCII)
@@ -82,6 +84,19 @@ class Storage(_Model):
 
     disk: DiskRule = Field(default_factory=DiskRule)
     layout: Layout = "plain"
+
+    @model_validator(mode="after")
+    def _rule_can_mean_enough_disks(self) -> Storage:
+        count, rule = DISKS_OF[self.layout], self.disk
+        for field in ("serial", "wwn", "path"):
+            named = getattr(rule, field)
+            most = len(named) if isinstance(named, list) else 1
+            if named is not None and most < count:
+                raise ValueError(
+                    f"layout {self.layout} needs {count} disks, and disk.{field} names {most};"
+                    f" write `{'serial' if field == 'path' else field}: [..., ...]`"
+                )
+        return self
 
 
 class User(_Model):

@@ -19,6 +19,7 @@ from deployer.core import disks as disk_rule
 from deployer.core.disks import Disk, NoDisk
 from deployer.core.families import Answer
 from deployer.core.lifecycle import PROGRESS_LIMIT, UNFINISHED, Event, MachineEvent, State
+from deployer.core.profiles import DISKS_OF
 from deployer.core.progress import Progress
 from deployer.core.text import printable
 from deployer.core.tokens import Purpose, deployment_of
@@ -217,8 +218,9 @@ def choose_disk(
 ) -> dict[str, Any]:
     """Which disk may be written: `proceed` with one, or `abort` with the reason.
 
-    The answer is the same however often it is asked; an abort fails the deployment. So does a
-    report that would lead to another disk than the first one did: writing may have begun there.
+    `disks` are all of them, two for RAID 1; `disk` is the first. The answer is the same however
+    often it is asked; an abort fails the deployment. So does a report that would lead to another
+    disk than the first one did: writing may have begun there.
     """
     deployment = _by_token(session, parts, token, Purpose.PHONE_HOME)
     if deployment.state not in (State.BOOTING, State.INSTALLING):
@@ -227,9 +229,9 @@ def choose_disk(
     needed = (snapshot.image or {}).get("min_disk_size", 0)
     by, now = f"machine {address}", parts.clock()
     try:
-        disk = disk_rule.choose(snapshot.profile.storage.disk, reported, needed)
-        chosen = disk.model_dump(include={"name", "path", "size", "serial", "wwn", "model"})
-        _refuse_other_disk(deployment, chosen, disk)
+        storage = snapshot.profile.storage
+        disks = disk_rule.choose(storage.disk, reported, needed, DISKS_OF[storage.layout])
+        _refuse_other_disks(deployment, disks)
     except NoDisk as refusal:
         deployments.advance(
             session, parts, deployment, Event.INSTALLER_FAILED, by=by, cause=str(refusal),
@@ -237,22 +239,26 @@ def choose_disk(
         )  # fmt: skip
         session.add(deployment)
         return {"action": "abort", "reason": str(refusal)}
+    chosen = [disk.identity() for disk in disks]
     if "disk" not in deployment.reported:
-        deployment.reported = {**deployment.reported, "disk": chosen}
+        deployment.reported = {**deployment.reported, "disk": chosen[0], "disks": chosen}
         deployments.note(
-            session, deployment, "disk_chosen", by, now, disk=disk.describe(),
-            contents=disk.contents, others=[d.describe() for d in reported if d is not disk],
+            session, deployment, "disk_chosen", by, now,
+            disk=" and ".join(disk.describe() for disk in disks),
+            contents=sorted({content for disk in disks for content in disk.contents}),
+            others=[d.describe() for d in reported if d not in disks],
         )  # fmt: skip
         session.add(deployment)
-    return {"action": "proceed", "disk": chosen}
+    return {"action": "proceed", "disk": chosen[0], "disks": chosen}
 
 
-def _refuse_other_disk(deployment: Deployment, chosen: dict[str, Any], disk: Disk) -> None:
-    before = deployment.reported.get("disk", chosen)
-    if before != chosen:
+def _refuse_other_disks(deployment: Deployment, disks: list[Disk]) -> None:
+    before = deployment.reported.get("disks")
+    if before is not None and before != [disk.identity() for disk in disks]:
+        now, then = (disk.describe() for disk in disks), (disk["path"] for disk in before)
         raise NoDisk(
-            f"the rule means {disk.describe()} now, but meant {before['path']} before, which may"
-            " have been written to; look at the machine, then deploy again"
+            f"the rule means {' and '.join(now)} now, but meant {' and '.join(then)} before, which"
+            " may have been written to; look at the machine, then deploy again"
         )
 
 

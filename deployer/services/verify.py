@@ -57,7 +57,7 @@ def verify(
             if time.monotonic() > end:
                 return Verdict([], f"installed, not verified: {problem}")
             sleep(_PAUSE_SECONDS)
-    done = checks.judge(outputs, snapshot.host.name, reported.get("disk"), wanted)
+    done = checks.judge(outputs, snapshot.host.name, reported.get("disks", []), wanted)
     wrong = [str(check) for check in done if not check.ok]
     return Verdict(done, "not as asked: " + "; ".join(wrong) if wrong else None)
 

@@ -9,7 +9,7 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Header, Path, Request
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from pydantic import ValidationError
 
@@ -79,8 +79,10 @@ DecisionDep = Annotated[BootDecision, Depends(_decision)]
 
 
 @router.api_route("/boot.ipxe", methods=["GET", "HEAD"])
-def boot_entry(parts: PartsDep) -> PlainTextResponse:
+def boot_entry(parts: PartsDep, user_agent: Annotated[str, Header()] = "") -> PlainTextResponse:
     """The constant script that DHCP names: it collects the machine's facts and asks again."""
+    if mistaken := parts.catalogue.instead_of_entry(user_agent):
+        return _plain(mistaken)
     return _plain(ipxe.entry(parts.settings.effective_machine_url))
 
 

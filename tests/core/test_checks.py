@@ -48,15 +48,16 @@ def wrong(
     """What does not hold, in words."""
     outputs = {"os_release": OS_RELEASE, "hostname": "web01\n", "disks": LSBLK, "packages": DPKG}
     checks = judge(
-        {**outputs, **out}, "web01.example.org", disk, Verify.model_validate(verify or {})
-    )
+        {**outputs, **out}, "web01.example.org", [disk] if disk else [],
+        Verify.model_validate(verify or {}),
+    )  # fmt: skip
     return [str(check) for check in checks if not check.ok]
 
 
 def test_a_system_as_asked_for_passes_every_check() -> None:
     outputs = {"os_release": OS_RELEASE, "hostname": "web01\n", "disks": LSBLK, "packages": DPKG}
     verify = Verify(release="12", packages=["openssh-server", "libc6"])
-    checks = judge(outputs, "web01", DISK, verify)
+    checks = judge(outputs, "web01", [DISK], verify)
     assert [(check.name, check.found, check.ok) for check in checks] == [
         ("hostname", "web01", True),
         ("release", "12", True),
@@ -186,3 +187,29 @@ def test_the_command_for_packages_is_one_that_a_shell_accepts() -> None:
         "dpkg-query --show --showformat='${binary:Package} ${db:Status-Status}\\n' g++ libc6:i386"
         " 2>/dev/null || rpm -q --qf '%{NAME} installed\\n' g++ libc6:i386"
     )
+
+
+# lsblk 2.38 of a machine with RAID 1, beside a third disk.
+MIRRORED = """\
+{"blockdevices": [
+  {"name":"sda","type":"disk","size":8589934592,"serial":"DISK-1","mountpoints":[null],
+   "children":[{"name":"sda2","type":"part","size":8588886016,"serial":null,"mountpoints":[null],
+     "children":[{"name":"md0","type":"raid1","size":8586788864,"mountpoints":["/"]}]}]},
+  {"name":"sdb","type":"disk","size":8589934592,"serial":"DISK-2","mountpoints":[null],
+   "children":[{"name":"sdb2","type":"part","size":8588886016,"serial":null,"mountpoints":[null],
+     "children":[{"name":"md0","type":"raid1","size":8586788864,"mountpoints":["/"]}]}]},
+  {"name":"sdc","type":"disk","size":8589934592,"serial":"DISK-3","mountpoints":[null]}
+]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("serials", "ok"),
+    [(["DISK-1", "DISK-2"], True), (["DISK-1"], False), (["DISK-1", "DISK-3"], False)],
+    ids=str,
+)
+def test_a_mirror_lies_on_both_its_disks_and_on_no_other(serials: list[str], ok: bool) -> None:
+    chosen = [{**DISK, "serial": serial} for serial in serials]
+    outputs = {"os_release": OS_RELEASE, "hostname": "web01\n", "disks": MIRRORED}
+    checks = judge(outputs, "web01", chosen, Verify())
+    assert {check.name: check.ok for check in checks}["disk"] is ok

@@ -48,7 +48,7 @@ ALL = [SMALL, LARGE, NVME, STICK, CD]
     ids=str,
 )
 def test_a_rule_means_one_disk(rule: dict[str, Any], chosen: Disk) -> None:
-    assert choose(DiskRule.model_validate(rule), ALL) is chosen
+    assert choose(DiskRule.model_validate(rule), ALL) == [chosen]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_of_two_disks_alike_none_is_chosen(pick: Any) -> None:
 
 def test_a_tie_among_the_others_does_not_matter() -> None:
     twins = [disk("sdb", 9 * G), disk("sdc", 9 * G)]
-    assert choose(DiskRule(pick="smallest"), [SMALL, *twins]) is SMALL
+    assert choose(DiskRule(pick="smallest"), [SMALL, *twins]) == [SMALL]
 
 
 @pytest.mark.parametrize("wwns", [("0x5000c5", "0x5000c5"), ("0x5000C5", "0x5000c5")])
@@ -135,6 +135,44 @@ def test_the_words_tell_a_disk_that_is_a_little_too_small_from_what_was_asked() 
     with pytest.raises(NoDisk) as refusal:
         choose(DiskRule.model_validate({"min_size": 8 * G}), [disk("sda", 8 * G - 4096)])
     assert "8.0 GB (smaller than 8.0 GB)" not in str(refusal.value)
+
+
+# --- layouts on several disks ------------------------------------------------------------------
+
+
+PAIR = [disk("sdb", 9 * G, serial="B"), disk("sdc", 9 * G, serial="C")]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{"min_size": 9 * G, "max_size": 9 * G}, {"serial": ["C", "b"]}, {"pick": "largest"}],
+    ids=str,
+)
+def test_a_mirror_gets_two_disks_in_the_order_of_the_report(rule: dict[str, Any]) -> None:
+    small = disk("sda", 8 * G, serial="A")
+    assert choose(DiskRule.model_validate(rule), [small, *PAIR], 0, 2) == PAIR
+
+
+@pytest.mark.parametrize(
+    ("rule", "disks", "message"),
+    [
+        (
+            {"serial": ["B", "Z"]},
+            PAIR,
+            "1 disk fits, and 2 are needed, the rule (serial: ['B', 'Z'], pick: only)",
+        ),
+        ({"pick": "smallest"}, [*PAIR, disk("sdd", 9 * G)], "3 disks fit, and 2 are needed,"),
+        ({}, [PAIR[0], disk("sdd", 8 * G)], "disks of different sizes fit the rule"),
+        ({"type": "nvme"}, PAIR, "no disk fits the rule"),
+    ],
+    ids=["one missing", "a third alike", "two sizes", "none"],
+)
+def test_a_mirror_without_two_disks_alike_is_refused(
+    rule: dict[str, Any], disks: list[Disk], message: str
+) -> None:
+    with pytest.raises(NoDisk) as refusal:
+        choose(DiskRule.model_validate(rule), disks, 0, 2)
+    assert str(refusal.value).startswith(message)
 
 
 # --- whatever is reported ---------------------------------------------------------------------
@@ -182,7 +220,7 @@ def holds(rule: DiskRule, disk: Disk, needed: int) -> bool:
 
 def outcome(rule: DiskRule, disks: list[Disk], needed: int) -> Disk | None:
     try:
-        return choose(rule, disks, needed)
+        return choose(rule, disks, needed)[0]
     except NoDisk as refusal:
         assert all(disk.path in str(refusal) for disk in disks) or "two paths" in str(refusal)
         return None

@@ -54,7 +54,7 @@ class Installed:
             None, {},
         )  # fmt: skip
         parts: Any = SimpleNamespace(ssh_key_file=self.key_file)
-        reported = {"ssh_host_keys": host_keys, "disk": DISK}
+        reported = {"ssh_host_keys": host_keys, "disks": [DISK]}
         return verify.verify(parts, snapshot, reported, patience=patience, sleep=lambda _: None)
 
 

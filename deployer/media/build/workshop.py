@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,9 @@ from typing import Any
 Log = Callable[[str], None]
 
 SUITES = {"11": "bullseye", "12": "bookworm", "13": "trixie"}
-_DEBIAN_ARCH = {"x86_64": "amd64"}
+DEBIAN_ARCH = {"x86_64": "amd64", "arm64": "arm64", "armhf": "armhf", "i386": "i386"}
+# What images are built for; an installer of the distribution's own knows more.
+_BUILT = ("x86_64",)
 _KERNELS = {"generic": "linux-image-{arch}", "cloud": "linux-image-cloud-{arch}"}
 # Folders of /usr/share that no machine needs.
 DOCS = ["doc", "man", "info", "locale", "lintian", "bug"]
@@ -32,6 +34,7 @@ _PROGRAMS = {
     "cpio": "cpio",
     "depmod": "kmod",
     "grub-mkimage": "grub-common",
+    "gpgv": "gpgv",
 }
 GRUB_MODULES = Path("/usr/lib/grub/x86_64-efi")
 
@@ -45,14 +48,23 @@ class BuildError(Exception):
 
 
 def need_programs() -> None:
-    missing = [package for program, package in _PROGRAMS.items() if not shutil.which(program)]
-    if not (GRUB_MODULES / "chain.mod").exists():
-        missing.append("grub-efi-amd64-bin")
+    """All that building an image takes."""
+    missing_module = [] if (GRUB_MODULES / "chain.mod").exists() else ["grub-efi-amd64-bin"]
+    need("mmdebstrap", "zstd", "cpio", "depmod", "grub-mkimage", packages=missing_module)
+    need_root()
+
+
+def need(*programs: str, packages: Sequence[str] = ()) -> None:
+    """BuildError names the packages that are missing: `packages`, and those of `programs`."""
+    missing = [_PROGRAMS[name] for name in programs if not shutil.which(name)] + [*packages]
     if missing:
         raise BuildError(
             f"these packages are missing: {' '.join(missing)}",
             f"apt-get install --no-install-recommends {' '.join(missing)}",
         )
+
+
+def need_root() -> None:
     if os.geteuid() != 0:
         raise BuildError("images are built as root, because their files belong to root",
                          "run this command with sudo")  # fmt: skip
@@ -80,22 +92,26 @@ def run(*command: str, cwd: Path | None = None) -> str:
 
 
 def kernel_package(kernel: str, arch: str) -> str:
-    if arch not in _DEBIAN_ARCH:
-        raise BuildError(f"there is no recipe for {arch}", f"choose: {', '.join(_DEBIAN_ARCH)}")
-    return _KERNELS[kernel].format(arch=_DEBIAN_ARCH[arch])
+    if arch not in _BUILT:
+        raise BuildError(f"there is no recipe for {arch}", f"choose: {', '.join(_BUILT)}")
+    return _KERNELS[kernel].format(arch=DEBIAN_ARCH[arch])
 
 
 def _sources(release: str, mirror: str | None) -> list[str]:
     """One-line sources for `release`: the given mirror, or the one that the host's apt uses."""
     suite = SUITES[release]
     components = "main" if release == "11" else "main non-free-firmware"
-    if mirror is None:
-        mirror = _host_mirror() or "http://ftp.debian.org/debian"
+    mirror = mirror_or_host_mirror(mirror)
     lines = [f"deb {mirror} {suite} {components}", f"deb {mirror} {suite}-updates {components}"]
     security = _host_mirror("-security") if mirror == _host_mirror() else None
     if security:
         lines.append(f"deb {security} {suite}-security {components}")
     return lines
+
+
+def mirror_or_host_mirror(mirror: str | None) -> str:
+    """The mirror that was named, else the one that apt on this host uses, else the public one."""
+    return (mirror or _host_mirror() or "http://ftp.debian.org/debian").rstrip("/")
 
 
 def _host_mirror(suffix: str = "") -> str | None:
@@ -116,7 +132,7 @@ def bootstrap(
     """`packages` and all that they need, as a tar archive made by mmdebstrap with `options`."""
     run(
         "mmdebstrap", "--quiet", "--mode=root", "--format=tar",
-        f"--architectures={_DEBIAN_ARCH[arch]}", *_apt_options(), *options,
+        f"--architectures={DEBIAN_ARCH[arch]}", *_apt_options(), *options,
         f"--include={','.join(packages)}", SUITES[release], str(archive),
         *_sources(release, mirror),
     )  # fmt: skip
