@@ -8,6 +8,7 @@ BIN := .venv/bin
 MEDIA := .cache/images
 LIVE := $(MEDIA)/live-x86_64/image.json
 DEBIAN := $(MEDIA)/debian-12-x86_64/image.json
+INSTALLER := $(MEDIA)/debian-installer-12-x86_64/image.json
 
 # How many fast tests at a time, which wait more than they work; and how many machines in QEMU.
 JOBS ?= 4
@@ -24,11 +25,14 @@ setup:  ## system packages (as root) and .venv; the second time there is nothing
 	@setup/packages
 	@setup/venv
 
-media: setup $(LIVE) $(DEBIAN)  ## build the live system and a Debian 12 image, as root, when missing or old
+media: setup $(LIVE) $(DEBIAN) $(INSTALLER)  ## build or fetch what machines boot, as root, when missing or old
 
 $(LIVE): $(filter-out %.md,$(wildcard live/*))
 $(LIVE) $(DEBIAN): $(wildcard deployer/media/build/*.py) | setup
 	$(BIN)/deployer image build $(patsubst %-x86_64,%,$(notdir $(@D))) --dir $(@D)
+
+$(INSTALLER): deployer/media/build/debian_installer.py | setup
+	$(BIN)/deployer image add debian-12 --dir $(@D)
 
 demo: media  ## install a real Debian in a QEMU machine [FIRMWARE=uefi] [KEEP=1: leave it running]
 	@$(BIN)/python -m lab.demo --firmware $(FIRMWARE) $(if $(KEEP),--keep)

@@ -35,3 +35,12 @@ def register_images(parts: Parts) -> None:
         "packages": {"openssh-server": "1:9.2p1"}, "cloud_init": False, "boots": ["bios", "uefi"],
     }  # fmt: skip
     _write(parts, root, {"root.tar.zst": ROOT})
+
+
+def register_installer(parts: Parts) -> None:
+    """Debian 12's own installer, as `deployer image add debian-12` would register it."""
+    installer = {
+        "name": "debian-installer-12-x86_64", "kind": "netboot", "arch": "x86_64", "os": "debian",
+        "release": "12", "suite": "bookworm",
+    }  # fmt: skip
+    _write(parts, installer, {"linux": KERNEL, "initrd.gz": INITRD})

@@ -69,6 +69,10 @@ class Lab(LiveService):
         build_debian_root(folder, release=release, include=include, log=lambda _: None)
         self._register(folder)
 
+    def has_installer(self, release: str = "12") -> None:
+        """Debian's own installer of this release."""
+        self._register(CACHE / "images" / f"debian-installer-{release}-x86_64")
+
     def _register(self, folder: Path) -> None:
         parts = self.parts()
         manifest = library.add(self.settings.images_dir, folder)

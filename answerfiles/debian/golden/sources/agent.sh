@@ -224,7 +224,8 @@ list_disks() { # as JSON objects; /sys and udev know them, and removable ones ar
   for block in /sys/block/*; do
     name=${block##*/}
     case $name in ram* | zram* | loop* | fd* | nbd* | sr* | dm-* | md*) continue ;; esac
-    [ "$(cat "$block/size")" != 0 ] || continue
+    # None at all is a pattern that stands for itself.
+    [ "$(cat "$block/size" 2> /dev/null || echo 0)" != 0 ] || continue
     printf '%s{"name": "%s", "path": "/dev/%s", "size": %s, ' "$sep" "$name" "$name" \
       "$(awk '{printf "%.0f", $1 * 512}' "$block/size")"
     printf '"serial": %s, "wwn": %s, "model": %s, "transport": %s, ' \
