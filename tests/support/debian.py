@@ -18,6 +18,11 @@ printf '%s\\n' "$*" >> /tmp/{name}
 """
 
 
+def in_chroot(root: Path, *command: str) -> list[str]:
+    """A command in namespaces of its own: `reboot`, and what it leaves behind, cannot reach us."""
+    return ["unshare", "--pid", "--fork", "--kill-child", "chroot", str(root), *command]
+
+
 class InstallerRoot:
     """One machine's installer environment in `folder`."""
 
@@ -66,11 +71,10 @@ class InstallerRoot:
             self.write(f"sys/block/{name}/{fact}", f"{value}\n")
 
     def starts(self, *command: str) -> subprocess.Popen[str]:
-        """In namespaces of its own: `reboot` and what it leaves behind cannot reach us."""
         return subprocess.Popen(
-            ["unshare", "--pid", "--fork", "--kill-child", "chroot", str(self.root), *command],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            in_chroot(self.root, *command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         )  # fmt: skip
 
     def runs(self, *command: str, seconds: float = 30) -> str:

@@ -56,8 +56,6 @@ DHCP=yes
 ClientIdentifier=mac
 '
 systemctl enable systemd-networkd.service systemd-resolved.service
-# Until the restart, names are still found as the installer finds them.
-ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
 
 # --- accounts ---------------------------------------------------------------------------------
 
@@ -115,3 +113,6 @@ bash -c 'cat > /etc/motd <<'"'"'END'"'"'
 END
 sed -i '"'"'s/^a\\b/ü/'"'"' /etc/motd
 '
+
+# Last, because until now names are found as the installer finds them.
+ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf

@@ -77,8 +77,6 @@ Domains=example.org
 ClientIdentifier=mac
 '
 systemctl enable systemd-networkd.service systemd-resolved.service
-# Until the restart, names are still found as the installer finds them.
-ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
 
 # --- accounts ---------------------------------------------------------------------------------
 
@@ -124,3 +122,6 @@ ExecStart=/usr/lib/deployer/first-boot
 WantedBy=multi-user.target
 '
 systemctl enable ssh.service deployer-first-boot.service
+
+# Last, because until now names are found as the installer finds them.
+ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
