@@ -8,6 +8,7 @@ BIN := .venv/bin
 MEDIA := .cache/images
 LIVE := $(MEDIA)/live-x86_64/image.json
 DEBIAN := $(MEDIA)/debian-12-x86_64/image.json
+LOADERS := $(MEDIA)/loaders/image.json
 
 # How many fast tests at a time, which wait more than they work; and how many machines in QEMU.
 JOBS ?= 4
@@ -24,10 +25,10 @@ setup:  ## system packages (as root) and .venv; the second time there is nothing
 	@setup/packages
 	@setup/venv
 
-media: setup $(LIVE) $(DEBIAN)  ## build the live system and a Debian 12 image, as root, when missing or old
+media: setup $(LIVE) $(DEBIAN) $(LOADERS)  ## build live system, Debian 12 image and loaders, as root, when missing or old
 
 $(LIVE): $(filter-out %.md,$(wildcard live/*))
-$(LIVE) $(DEBIAN): $(wildcard deployer/media/build/*.py) | setup
+$(LIVE) $(DEBIAN) $(LOADERS): $(wildcard deployer/media/build/*.py) | setup
 	$(BIN)/deployer image build $(patsubst %-x86_64,%,$(notdir $(@D))) --dir $(@D)
 
 demo: media  ## install a real Debian in a QEMU machine [FIRMWARE=uefi] [KEEP=1: leave it running]
