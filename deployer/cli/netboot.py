@@ -27,6 +27,14 @@ class LoaderName(StrEnum):
     PXELINUX = "pxelinux"
 
 
+class ServerName(StrEnum):
+    DNSMASQ = "dnsmasq"
+    KEA = "kea"
+    ISC = "isc"
+    WINDOWS = "windows"
+    MIKROTIK = "mikrotik"
+
+
 LoaderOption = Annotated[
     LoaderName, typer.Option(help="What machines load first; UEFI has no pxelinux, it gets ipxe.")
 ]
@@ -81,6 +89,41 @@ def netboot(
             parts.database.dispose()
     except DeployerError as error:
         _refuse(error)
+
+
+def dhcp_config(
+    server: Annotated[ServerName, typer.Option("--for", help="Whose language.")],
+    loader: LoaderOption = LoaderName.IPXE,
+    tftp_server: Annotated[
+        str | None, typer.Option(help="Who serves loaders by TFTP; else the host of MACHINE_URL.")
+    ] = None,
+) -> None:
+    """Print what an existing DHCP server needs, so that it sends machines here."""
+    import socket
+    from urllib.parse import urlsplit
+
+    from deployer.cli import local
+    from deployer.media.library import read_manifest
+    from deployer.netboot import sites
+    from deployer.netboot.loaders import Loader, standard
+
+    settings = local.load_settings()
+    url = settings.effective_machine_url
+    host = tftp_server or urlsplit(url).hostname or ""
+    try:
+        address = IPv4Address(socket.gethostbyname(host))
+    except (OSError, ValueError):
+        raise Invalid(
+            f"{host!r} is no IPv4 address and no known name", field="--tftp-server", value=host,
+            remedy="give the address of the machine that runs `deployer netboot`",
+        ) from None  # fmt: skip
+    try:
+        manifest = read_manifest(settings.images_dir / "loaders")
+        loaders = frozenset(file["path"] for file in manifest["files"])
+    except Invalid:  # not built here, or we may not look
+        loaders = standard()
+    site = sites.Site(url, address, loaders, Loader(loader))
+    typer.echo(sites.configuration(sites.Server(server), site), nl=False)
 
 
 def _refuse(error: DeployerError) -> None:

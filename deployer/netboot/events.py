@@ -78,6 +78,8 @@ _OPTIONAL = re.compile(
 )
 # Whose address: enough for a few networks, and bounded whatever comes.
 _ADDRESSES_KEPT = 20_000
+# What somebody asks for may be as long as a packet; no loader's name is.
+_NAME = 200
 
 
 @dataclass
@@ -160,7 +162,7 @@ class Parser:
         for kind, pattern in _TFTP.items():
             if match := pattern.fullmatch(text):
                 found = match.groupdict()
-                file = (found.get("file") or "").removeprefix(self._root) or None
+                file = (found.get("file") or "").removeprefix(self._root)[:_NAME] or None
                 address = match["address"]
                 if kind is Kind.MISSING and file and _OPTIONAL.fullmatch(file):
                     return []
@@ -169,7 +171,7 @@ class Parser:
                     size=self._sizes.get(file or "") if kind is Kind.READ else None,
                 ))]  # fmt: skip
         if match := _FORBIDDEN.fullmatch(text):
-            file = match["file"].removeprefix(self._root)
+            file = match["file"].removeprefix(self._root)[:_NAME]
             return [self._counted(Event(Kind.REFUSED, file=file))]
         return []
 

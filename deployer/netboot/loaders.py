@@ -92,6 +92,7 @@ SIGNED: dict[Kind, tuple[str, ...]] = {
     ("x86_64", "uefi"): ("shimx64.efi",),
     ("arm64", "uefi"): ("shimaa64.efi",),
 }
+_NEWER = {"ipxe-arm64.efi"}
 # What a loader fetches next, from the same folder; without these it is of no use.
 NEEDS = {
     "shimx64.efi": ("grubx64.efi",),
@@ -153,3 +154,10 @@ def offers(want: Loader, secure: bool, available: Collection[str]) -> list[Offer
     """For every firmware that gets a loader, by number."""
     found = (choose(code, want, secure, available) for code in CLIENTS)
     return [one for one in found if isinstance(one, Offer)]
+
+
+def standard() -> frozenset[str]:
+    """The files of an image that lacks nothing of what Debian 12 has."""
+    every = {file for table in (*LOADERS.values(), SIGNED) for files in table.values()
+             for file in files}  # fmt: skip
+    return frozenset(every | {other for needs in NEEDS.values() for other in needs}) - _NEWER

@@ -7,6 +7,7 @@ GRUB that Microsoft's and Debian's keys have signed. What a mirror lacks is left
 from __future__ import annotations
 
 import shutil
+import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +47,24 @@ class Made:
     format: str = ""
 
 
-# GRUB reads grub.cfg from (its server)/grub; all that this file may need is built in.
+# What GRUB reads first is built in: it goes on to the file that the server has for everybody, by
+# the way that GRUB came. With a prefix on the server, it would first ask there for lists of modules
+# that are built in.
+_FIRST = """\
+regexp --set=1:from '^(\\([^)]*\\))' "$cmdpath"
+if [ -z "$from" -a -n "$net_default_server" ]; then set from="(tftp,$net_default_server)"; fi
+if [ -z "$from" -a -n "$pxe_default_server" ]; then set from="(tftp,$pxe_default_server)"; fi
+for try in 1 2 3; do
+  echo "Deployer: reading $from/grub/grub.cfg"
+  configfile "$from/grub/grub.cfg"
+  sleep 3
+done
+echo "Deployer: it cannot be read, back to the firmware"
+sleep 5
+exit
+"""
 _GRUB = (
+    "memdisk", "tar",
     "normal", "configfile", "linux", "search", "search_fs_file", "search_label", "search_fs_uuid",
     "chain", "boot", "echo", "test", "true", "sleep", "regexp", "minicmd", "ls", "cat", "reboot",
     "halt", "part_gpt", "part_msdos", "fat", "ext2", "gzio", "net", "tftp", "http",
@@ -145,7 +162,12 @@ def _first(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def _make(file: Made, folder: Path, target: Path) -> None:
+    config, memdisk = folder / "grub.cfg", folder / "memdisk.tar"
+    config.write_text(_FIRST)
+    with tarfile.open(memdisk, "w", format=tarfile.USTAR_FORMAT) as archive:
+        archive.add(config, "boot/grub/grub.cfg")
     run(
-        "grub-mkimage", "-O", file.format or file.platform, "-p", "/grub",
-        "-d", str(folder / "usr/lib/grub" / file.platform), "-o", str(target), *file.modules,
+        "grub-mkimage", "-O", file.format or file.platform, "-p", "(memdisk)/boot/grub",
+        "-m", str(memdisk), "-d", str(folder / "usr/lib/grub" / file.platform),
+        "-o", str(target), *file.modules,
     )  # fmt: skip
