@@ -109,6 +109,7 @@ class Parser:
     ) -> None:  # fmt: skip
         self._root, self._sizes, self._neighbour = root.rstrip("/") + "/", sizes, neighbour
         self._open: _Exchange | None = None
+        self._just_aborted: str | None = None
         self._macs: dict[str, str] = {}
         self.counts: Counter[Kind] = Counter()
 
@@ -119,6 +120,7 @@ class Parser:
             return []
         if match["part"] == "tftp":
             return [*self.flush(), *self._tftp(match["text"])]
+        self._just_aborted = None
         dhcp = _DHCP.fullmatch(match["text"])
         return self._dhcp(dhcp["transaction"], dhcp["text"]) if dhcp else []
 
@@ -159,11 +161,16 @@ class Parser:
             del self._macs[next(iter(self._macs))]
 
     def _tftp(self, text: str) -> list[Event]:
+        # dnsmasq 2.90 says in one breath that a client broke off and that it has sent the file.
+        before, self._just_aborted = self._just_aborted, None
         for kind, pattern in _TFTP.items():
             if match := pattern.fullmatch(text):
                 found = match.groupdict()
                 file = (found.get("file") or "").removeprefix(self._root)[:_NAME] or None
                 address = match["address"]
+                if kind is Kind.READ and before == address:
+                    return []
+                self._just_aborted = address if kind is Kind.ABORTED else None
                 if kind is Kind.MISSING and file and _OPTIONAL.fullmatch(file):
                     return []
                 return [self._counted(Event(

@@ -53,11 +53,11 @@ class Namespace:
     @contextmanager
     def has(self, address: str) -> Iterator[None]:
         """For as long as this lasts, `eth0` has this address."""
-        self.ip("addr", "add", f"{address}/24", "dev", "eth0")
+        self.ip("addr", "add", f"{address}/22", "dev", "eth0")
         try:
             yield
         finally:
-            self.ip("addr", "del", f"{address}/24", "dev", "eth0")
+            self.ip("addr", "del", f"{address}/22", "dev", "eth0")
 
     def command(self, *words: str) -> list[str]:
         return ["ip", "netns", "exec", self.name, *words]
@@ -72,23 +72,26 @@ class Namespace:
         """What `action` returns when it runs in here: sockets that it makes stay in here."""
         result: list[Any] = []
 
-        def enter() -> None:
+        def run() -> None:
             try:
-                # A namespace is a thread's own; this thread ends with it.
-                with Path(f"/run/netns/{self.name}").open() as file:
-                    if _libc.setns(file.fileno(), _CLONE_NEWNET):
-                        raise OSError(ctypes.get_errno(), "setns")
-                result.append(action())
+                result.append(self.enter(action))
             except BaseException as error:
                 result.append(error)
 
-        thread = threading.Thread(target=enter)
+        thread = threading.Thread(target=run)
         thread.start()
         thread.join()
         if isinstance(result[0], BaseException):
             raise result[0]
         answer: T = result[0]
         return answer
+
+    def enter(self, action: Callable[[], T]) -> T:
+        """Take this thread, which must end soon, into the namespace."""
+        with Path(f"/run/netns/{self.name}").open() as file:
+            if _libc.setns(file.fileno(), _CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns")
+        return action()
 
     def udp(
         self, address: tuple[str, int] = ("", 0), interface: str | None = None
@@ -109,7 +112,7 @@ class Segment:
     """Context manager: a bridge `br0` in the server's namespace, and others joined to it by a
     cable each, whose end there is called `eth0`."""
 
-    def __init__(self, address: str = "10.77.0.1/24", others: Sequence[str] = ("client",)) -> None:
+    def __init__(self, address: str = "10.77.0.1/22", others: Sequence[str] = ("client",)) -> None:
         self.address = address
         self.server = Namespace("server")
         self.others = {name: Namespace(name) for name in others}
