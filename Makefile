@@ -9,6 +9,7 @@ MEDIA := .cache/images
 LIVE := $(MEDIA)/live-x86_64/image.json
 DEBIAN := $(MEDIA)/debian-12-x86_64/image.json
 INSTALLER := $(MEDIA)/debian-installer-12-x86_64/image.json
+LOADERS := $(MEDIA)/loaders/image.json
 
 # How many fast tests at a time, which wait more than they work; and how many machines in QEMU.
 JOBS ?= 4
@@ -25,10 +26,10 @@ setup:  ## system packages (as root) and .venv; the second time there is nothing
 	@setup/packages
 	@setup/venv
 
-media: setup $(LIVE) $(DEBIAN) $(INSTALLER)  ## build or fetch what machines boot, as root, when missing or old
+media: setup $(LIVE) $(DEBIAN) $(INSTALLER) $(LOADERS)  ## build or fetch what machines boot, as root, when missing or old
 
 $(LIVE): $(filter-out %.md,$(wildcard live/*))
-$(LIVE) $(DEBIAN): $(wildcard deployer/media/build/*.py) | setup
+$(LIVE) $(DEBIAN) $(LOADERS): $(wildcard deployer/media/build/*.py) | setup
 	$(BIN)/deployer image build $(patsubst %-x86_64,%,$(notdir $(@D))) --dir $(@D)
 
 $(INSTALLER): deployer/media/build/debian_installer.py | setup

@@ -44,6 +44,19 @@ metrics = SimpleNamespace(
         "deployer_background_failures_total", "Crashes of background tasks, restarted each time",
         ["task"], registry=registry,
     ),
+    # A process of its own, so it is known by its heartbeat; a restart of it begins at zero.
+    netboot_up=Gauge(
+        "deployer_netboot_up", "1 while a netboot gives signs of life", ["netboot"],
+        registry=registry,
+    ),
+    netboot_restarts=Gauge(
+        "deployer_netboot_restarts", "How often its dnsmasq ended and was started again",
+        ["netboot"], registry=registry,
+    ),
+    netboot_events=Gauge(
+        "deployer_netboot_events", "What DHCP and TFTP saw, by kind", ["netboot", "kind"],
+        registry=registry,
+    ),
 )  # fmt: skip
 
 # Where a token belongs, and what looks like one elsewhere: a client may get its URL wrong.

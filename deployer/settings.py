@@ -126,6 +126,11 @@ class Settings(BaseSettings):
         description="Ceiling on new deployments per hour for the whole service; runaway automation"
         " stops here.",
     )
+    netboot_dir: Path = Field(
+        default=Path("/var/lib/deployer-netboot"),
+        description="What `deployer netboot` gives to dnsmasq: configuration, loaders, leases. Not"
+        " in DATA_DIR, because dnsmasq's own account must get at it.",
+    )
     worker_name: str = Field(
         default_factory=socket.gethostname,
         description="Name of this process among the workers; must stay the same over a restart.",

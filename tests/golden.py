@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from deployer.core.profiles import ProfileSpec
 from deployer.core.tokens import Purpose
 from deployer.core.yamlfiles import load_all, load_one
 from deployer.errors import Finding
+from deployer.netboot import sites
+from deployer.netboot.loaders import standard
 
 ROOT = Path(__file__).parent.parent
 ANSWERFILES = ROOT / "answerfiles"
@@ -33,6 +36,8 @@ TOKENS = {purpose: f"TOKEN-{purpose.upper()}" for purpose in Purpose}
 SSH_KEY = (
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFEaJ5p1gk0wU4bJ7yqT8rXq3o9m0Yy0c2y6s7k5DEPL deployer"
 )
+DHCP = Path(__file__).parent / "netboot" / "golden"
+SITE = sites.Site("http://10.77.0.1:8081", IPv4Address("10.77.0.1"), standard())
 CATALOGUE = Catalogue([ANSWERFILES])
 
 
@@ -138,6 +143,14 @@ def write(family: str) -> None:
             file.write_text(text, encoding="utf-8")
 
 
+def write_dhcp() -> None:
+    """What `deployer dhcp-config` prints for each server."""
+    for server in sites.Server:
+        text = sites.configuration(server, SITE)
+        (DHCP / f"{server}.txt").write_text(text, encoding="utf-8")
+
+
 if __name__ == "__main__":
+    write_dhcp()
     for family in sys.argv[1:] or families():
         write(family)

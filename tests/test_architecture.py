@@ -32,7 +32,9 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # On the server's own machine some commands work on the data itself; they load what they need only
 # when they run, so that `deployer status` starts fast.
 CLI_KNOWS = {"errors", "core"}
-CLI_ON_THE_SERVER = {"app", "serve", "settings", "services", "store", "media", "observe"}
+CLI_ON_THE_SERVER = {
+    "app", "boot", "serve", "settings", "services", "store", "media", "netboot", "observe",
+}  # fmt: skip
 
 # What rules may be made of: no database, no network, no clock, no files.
 CORE_THIRD_PARTY = {"pydantic", "yaml"}

@@ -19,7 +19,10 @@ from deployer.errors import DeployerError, Invalid
 app = typer.Typer(no_args_is_help=True, help="Boot media and roots: list, show, build, add.")
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+", re.ASCII)
-_NAME = re.compile(r"(live|debian-(?P<release>[0-9]+))(-(?P<arch>x86_64|arm64))?", re.ASCII)
+_NAME = re.compile(
+    r"(live|debian-(?P<release>[0-9]+))(-(?P<arch>x86_64|arm64))?|loaders(-(?P<loaders>[0-9]+))?",
+    re.ASCII,
+)
 _INSTALLER = re.compile(
     r"debian-(?P<release>[0-9]+)(-(?P<arch>x86_64|arm64|armhf|i386))?", re.ASCII
 )
@@ -72,7 +75,7 @@ def show(
 @app.command()
 def build(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="live, debian-12, debian-12-x86_64, ...")
+        str, typer.Argument(metavar="NAME", help="live, debian-12, debian-12-x86_64, loaders, ...")
     ],
     mirror: _Mirror = None,
     include: Annotated[
@@ -105,7 +108,7 @@ def _builder(
     if match is None:
         raise Invalid(
             f"there is no recipe for {name!r}", field="name", value=name,
-            remedy="choose live or debian-12, with -x86_64 or -arm64 if you like",
+            remedy="choose live or debian-12, with -x86_64 or -arm64 if you like, or loaders",
         )  # fmt: skip
     from deployer.media import build
 
@@ -114,12 +117,16 @@ def _builder(
         if release is None or not _PACKAGE.fullmatch(package):
             raise Invalid(
                 f"{package!r} cannot be included", field="include", value=package,
-                remedy="name packages for a Debian root; the live system takes none",
+                remedy="name packages for a Debian root; the live system and the loaders take none",
             )  # fmt: skip
 
     def make(target: Path) -> None:
         try:
-            if release is None:
+            if name.startswith("loaders"):
+                build.build_loaders(
+                    target, release=match["loaders"] or "12", mirror=mirror, log=output.note
+                )
+            elif release is None:
                 build.build_live(target, arch=arch, mirror=mirror, log=output.note)
             else:
                 build.build_debian_root(
@@ -129,6 +136,8 @@ def _builder(
         except build.BuildError as error:
             raise DeployerError(str(error), remedy=error.remedy) from None
 
+    if name.startswith("loaders"):
+        return make, "loaders"  # a machine's DHCP answer names it, whatever it was made from
     return make, f"debian-{release}-{arch}" if release else f"live-{arch}"
 
 

@@ -14,6 +14,7 @@ from deployer.cli import (
     deployments,
     hosts,
     images,
+    netboot,
     profiles,
     serve,
     tokens,
@@ -70,5 +71,7 @@ app.add_typer(profiles.app, name="profiles", rich_help_panel=_FLEET)
 app.add_typer(images.app, name="image", rich_help_panel=_FLEET)
 app.command(rich_help_panel=_HERE)(serve.serve)
 app.command(rich_help_panel=_HERE)(serve.worker)
+app.command(rich_help_panel=_HERE)(netboot.netboot)
+app.command("dhcp-config", rich_help_panel=_HERE)(netboot.dhcp_config)
 app.add_typer(tokens.app, name="token", rich_help_panel=_HERE)
 app.add_typer(database.app, name="db", rich_help_panel=_HERE)

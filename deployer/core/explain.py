@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from deployer.core.lifecycle import State, expected_events
 
@@ -27,7 +28,15 @@ class Explanation:
 _REFUSED = {"boot_refused", "other_uuid", "other_serial", "second_claimant"}
 
 # History lines that say more about what is wrong than the state alone, the most telling first.
-_MARKS = ("boot_script", "restarted", "boot_refused")
+# From `dhcp_script` on they come from our own DHCP and TFTP server, and the first is the furthest
+# step that the machine was seen to take.
+_MARKS = (
+    "boot_script", "restarted", "boot_refused", "dhcp_script", "tftp_missing", "tftp_timeout",
+    "tftp_read", "dhcp_ack", "proxy_file", "dhcp_no_file", "proxy_offer", "dhcp_offer",
+    "dhcp_no_address", "dhcp_ignored", "dhcp_discover",
+)  # fmt: skip
+# No line at all, while our own DHCP server was there to see one.
+_NOT_SEEN = "not_seen"
 
 # By what was seen within the state, most likely first. Written for the person at the rack.
 _CAUSES: dict[tuple[State, str | None], tuple[str, ...]] = {
@@ -51,6 +60,76 @@ _CAUSES: dict[tuple[State, str | None], tuple[str, ...]] = {
     (State.BOOTING, "boot_refused"): (
         "the machine asked, but was refused: see the reason in the history",
     ),
+    (State.BOOTING, "dhcp_script"): (
+        "iPXE runs and knows where the boot script is, and did not fetch it: a firewall before the"
+        " TCP port of MACHINE_URL, or MACHINE_URL names an address that machines do not reach",
+        "`deployer serve` does not answer there: try `curl MACHINE_URL/boot.ipxe` from its network",
+    ),
+    (State.BOOTING, "tftp_missing"): (
+        "it was told to fetch {file}, which the TFTP root has not (PXE-E36, PXE-T01, PXE-E23): run"
+        " `deployer image build loaders`, then start `deployer netboot` again",
+        "another DHCP server names that file: its options 66 and 67 must be those of"
+        " `deployer dhcp-config`",
+    ),
+    (State.BOOTING, "tftp_timeout"): (
+        "it began to read {file} by TFTP and its answers stopped coming: a firewall that lets UDP"
+        " port 69 pass and not the high ports (PXE-E32, PXE-E18)",
+        "blocks are larger than a switch, VLAN or tunnel on the way lets pass: try"
+        " `--tftp-block-size 1024`, or 512",
+        "it was switched off or restarted meanwhile",
+    ),
+    (State.BOOTING, "tftp_read"): (
+        "{file} was read and does not start: firmware that enforces Secure Boot refuses unsigned"
+        " loaders (Access Denied): set `secure_boot: true` for the host",
+        "it started and does not reach us over HTTP: a firewall before the TCP port of MACHINE_URL,"
+        " or MACHINE_URL names an address that machines do not reach",
+        "it has no driver for this NIC: try another `--loader`",
+    ),
+    (State.BOOTING, "dhcp_ack"): (
+        "it has an address and the name {file}, and never asked for the file: a firewall before"
+        " UDP port 69 (PXE-E32, PXE-E18), or for UEFI HTTP boot before the TCP port of MACHINE_URL",
+        "it shows a menu or waits for a key: look at its console",
+    ),
+    (State.BOOTING, "proxy_file"): (
+        "it was told the name {file}, and never asked for the file: a firewall before UDP port 69"
+        " (PXE-E32, PXE-E18)",
+        "the other DHCP server gave it no address (PXE-E51, PXE-E52): is its pool empty?",
+        "the other DHCP server names a boot file too, and the machine took that one",
+    ),
+    (State.BOOTING, "dhcp_no_file"): (
+        "it was answered without a boot file (PXE-E53): {reason}",
+        "its firmware is in the wrong boot mode, UEFI or BIOS",
+    ),
+    (State.BOOTING, "proxy_offer"): (
+        "it was told to ask on UDP port 4011 and did not come (PXE-E55): a firewall before that"
+        " port",
+        "the other DHCP server gave it no address (PXE-E51, PXE-E52): is its pool empty?",
+        "the other DHCP server names a boot file too, and the machine took that one",
+    ),
+    (State.BOOTING, "dhcp_offer"): (
+        "our offer was not taken: another DHCP server in this network answers faster",
+        "our answers do not reach it: VLAN, relay, or port security on its switch port",
+    ),
+    (State.BOOTING, "dhcp_no_address"): (
+        "every address is given out (PXE-E51, PXE-E52): enlarge `--range`",
+    ),
+    (State.BOOTING, "dhcp_ignored"): (
+        "it asks by a NIC that is not among the host's macs, and `--known-only` leaves strangers"
+        " alone",
+        "the host was added only now: within a few seconds it is known",
+    ),
+    (State.BOOTING, "dhcp_discover"): (
+        "it asks for an address and nobody offers one (PXE-E51, PXE-E16): no `--range` fits its"
+        " network, or its relay",
+    ),
+    (State.BOOTING, _NOT_SEEN): (
+        "not one DHCP question of it has come: it was not switched on, or boots from its disk; set"
+        " the next boot to network (PXE) in its firmware or BMC",
+        "its cable, switch port or VLAN is another one (PXE-E61, PXE-E51, PXE-E16), or its router"
+        " relays no DHCP to us",
+        "it boots from a NIC whose MAC is not among the host's macs",
+        "another DHCP server leads it elsewhere (PXE-E53, PXE-E55)",
+    ),
     (State.INSTALLING, None): (
         "the installer stopped or waits for an answer: look at its console",
         "it lost its network after the kernel started",
@@ -72,15 +151,41 @@ _CAUSES: dict[tuple[State, str | None], tuple[str, ...]] = {
 }
 
 
+_FOREIGN = "foreign_dhcp"
+
+
+class _Details(dict[str, Any]):
+    """What a line says, for a sentence that wants to name it."""
+
+    def __missing__(self, key: str) -> str:
+        return f"(no {key})"
+
+
 def explain(
-    state: State, history: Sequence[tuple[datetime, str]], since: datetime, now: datetime
+    state: State,
+    history: Sequence[tuple[datetime, str]],
+    since: datetime,
+    now: datetime,
+    *,
+    details: Mapping[str, Mapping[str, Any]] | None = None,
+    watched: bool = False,
 ) -> Explanation:
-    """`history`: (time, event name), oldest first; `since`: arrival in `state`."""
+    """`history`: (time, event name), oldest first; `since`: arrival in `state`.
+
+    `details`: what the last line of an event says more. `watched`: a machine's DHCP questions
+    would have been seen.
+    """
     here = {name for at, name in history if at >= since}
     if here & _REFUSED:
         here.add("boot_refused")
-    seen = [mark for mark in _MARKS if mark in here and (state, mark) in _CAUSES]
-    causes = _CAUSES.get((state, seen[0] if seen else None), ())
+    if watched:
+        here.add(_NOT_SEEN)
+    seen = [mark for mark in (*_MARKS, _NOT_SEEN) if mark in here and (state, mark) in _CAUSES]
+    mark = seen[0] if seen else None
+    causes = _told(_CAUSES.get((state, mark), ()), (details or {}).get(mark or "", {}))
+    if _FOREIGN in here and state is State.BOOTING and mark != "boot_script":
+        what = _Details((details or {}).get(_FOREIGN, {}))["what"]
+        causes = (f"{what}: switch it off, or allow it with `--dhcp-server`", *causes)
     if history:
         at, name = history[-1]
         last_seen = f"{name} {show_duration(now - at)} ago"
@@ -88,6 +193,10 @@ def explain(
         last_seen = "nothing"
     expected = " or ".join(e.value for e in expected_events(state)) or "nothing; it has ended"
     return Explanation(state, last_seen, expected, causes)
+
+
+def _told(causes: tuple[str, ...], detail: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(cause.format_map(_Details(detail)) for cause in causes)
 
 
 def show_duration(span: timedelta) -> str:

@@ -58,6 +58,8 @@ class HostSpec(BaseModel):
     protected: bool = False
     power: Power = Field(default_factory=Power)
     local_boot: LocalBootMethod | LocalBootByFirmware = "auto"
+    # Its firmware enforces Secure Boot: it is given signed loaders, or none.
+    secure_boot: bool = False
     network: Network = Field(default_factory=Network)
     ssh: Ssh = Field(default_factory=Ssh)
     vars: dict[str, Any] = Field(default_factory=dict)

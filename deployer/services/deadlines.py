@@ -10,7 +10,7 @@ from sqlmodel import Session
 from deployer.core.explain import Explanation, explain
 from deployer.core.lifecycle import Event, State
 from deployer.observe import log
-from deployer.services import deployments
+from deployer.services import deployments, netboot
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store.tables import Deployment
@@ -44,8 +44,12 @@ def _expire_one(parts: Parts, id_: str) -> bool:
 
 
 def explanation(session: Session, deployment: Deployment, now: datetime) -> Explanation:
-    lines = [(line.at, line.event) for line in store.history(session, deployment.id)]
-    return explain(State(deployment.state), lines, deployment.state_since, now)
+    history = store.history(session, deployment.id)
+    return explain(
+        State(deployment.state), [(line.at, line.event) for line in history],
+        deployment.state_since, now, details={line.event: line.detail for line in history},
+        watched=netboot.watches(session, now),
+    )  # fmt: skip
 
 
 def usual_seconds(session: Session, profile_name: str) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, func
 from sqlmodel import Session, col, select
@@ -67,6 +68,21 @@ def count_events(session: Session, deployment_id: str, event: str) -> int:
         HistoryEntry.deployment_id == deployment_id, HistoryEntry.event == event
     )
     return session.exec(query).one()
+
+
+def details_of(session: Session, deployment_id: str, event: str) -> list[dict[str, Any]]:
+    """What each line of this event says beside its name."""
+    query = select(HistoryEntry).where(
+        HistoryEntry.deployment_id == deployment_id, HistoryEntry.event == event
+    )
+    return [line.detail for line in session.exec(query)]
+
+
+def in_state(session: Session, state: str) -> list[str]:
+    query = select(Deployment.id).where(
+        Deployment.state == state, col(Deployment.ended_at).is_(None)
+    )
+    return list(session.exec(query.order_by(col(Deployment.id))))
 
 
 def finished_like(session: Session, profile_name: str, limit: int) -> list[str]:

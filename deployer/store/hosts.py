@@ -25,6 +25,12 @@ def by_mac(session: Session, mac: str) -> Host | None:
     return session.exec(query.where(HostMac.mac == mac)).first()
 
 
+def nics(session: Session) -> list[tuple[str, bool]]:
+    """Every NIC that we know, and whether its host enforces Secure Boot."""
+    query = select(HostMac.mac, Host.spec).join(Host, col(HostMac.host_id) == col(Host.id))
+    return [(mac, bool(spec.get("secure_boot"))) for mac, spec in session.exec(query)]
+
+
 def by_uuid(session: Session, uuid: str) -> Host | None:
     return session.exec(select(Host).where(Host.uuid == uuid)).first()
 

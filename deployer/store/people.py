@@ -45,3 +45,13 @@ def fact(session: Session, name: str) -> str | None:
 
 def save_fact(session: Session, name: str, value: str) -> None:
     session.merge(Fact(name=name, value=value))
+
+
+def facts_of(session: Session, prefix: str) -> dict[str, str]:
+    """Every fact whose name begins so."""
+    query = select(Fact).where(col(Fact.name).startswith(prefix, autoescape=True))
+    return {row.name: row.value for row in session.exec(query.order_by(col(Fact.name)))}
+
+
+def forget_fact(session: Session, name: str) -> None:
+    session.execute(delete(Fact).where(col(Fact.name) == name))

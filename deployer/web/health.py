@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from deployer.core.lifecycle import State
 from deployer.errors import DeployerError
 from deployer.observe import metrics, registry
+from deployer.services import netboot
 from deployer.store import deployments as store
 from deployer.web.dependencies import PartsDep
 
@@ -30,10 +31,13 @@ def healthz() -> PlainTextResponse:
 
 @router.get("/readyz")
 def readyz(request: Request, parts: PartsDep) -> JSONResponse:
-    """503 and the reasons while the database or the worker does not do its work."""
+    """503 and the reasons while the database, the worker or a netboot does not do its work."""
     problems: dict[str, Any] = {}
     try:
         parts.database.ping()
+        with parts.database.reading() as session:
+            if found := netboot.problems(session, parts.clock()):
+                problems["netboot"] = "; ".join(found)
     except DeployerError as error:
         problems["database"] = error.message
     worker = getattr(request.app.state, "worker", None)
@@ -47,6 +51,12 @@ def metrics_page(parts: PartsDep) -> Response:
     """For Prometheus."""
     with parts.database.reading() as session:
         counts = store.count_by_state(session)
+        beats = netboot.heartbeats(session)
     for state in State:
         metrics.deployments.labels(state).set(counts.get(state, 0))
+    for beat in beats:
+        metrics.netboot_up.labels(beat.name).set(parts.clock() - beat.at <= netboot.STALE)
+        metrics.netboot_restarts.labels(beat.name).set(beat.restarts)
+        for kind, number in beat.counts.items():
+            metrics.netboot_events.labels(beat.name, kind).set(number)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

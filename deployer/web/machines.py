@@ -21,6 +21,7 @@ from deployer.core.lifecycle import MachineEvent
 from deployer.core.progress import Progress, translated
 from deployer.core.text import is_plain_line
 from deployer.errors import Invalid, NotFound
+from deployer.netboot import menus
 from deployer.services import boot, inventory, machines
 from deployer.web.dependencies import AddressDep, PartsDep, ReadingDep, WritingDep
 from deployer.web.http import NO_STORE, parse_json
@@ -84,6 +85,13 @@ def boot_entry(parts: PartsDep, user_agent: Annotated[str, Header()] = "") -> Pl
     if mistaken := parts.catalogue.instead_of_entry(user_agent):
         return _plain(mistaken)
     return _plain(ipxe.entry(parts.settings.effective_machine_url))
+
+
+@router.api_route("/grub/grub.cfg", methods=["GET", "HEAD"])
+def grub_entry(parts: PartsDep) -> PlainTextResponse:
+    """The same for GRUB that came by UEFI HTTP boot; by TFTP it finds this file beside itself."""
+    local = grub.script(LocalBoot("auto", "uefi", "no answer"))
+    return _plain(menus.grub(parts.settings.effective_machine_url, local))
 
 
 @router.get("/boot/ipxe")

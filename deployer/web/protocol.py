@@ -16,6 +16,27 @@ _HEAD_BYTES = 32 * 1024
 _HEAD_SECONDS = 20
 
 
+class _Spelling:
+    """A transport that spells one header as GRUB 2.06 wants it.
+
+    GRUB compares `Content-Length: ` by the letter (grub-core/net/http.c). In uvicorn's small
+    letters it finds no length, and waits for the end of the connection; then it loads no kernel.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.write_plain = transport.write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        # uvicorn writes a whole head at once, and nothing else with it.
+        if data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n"):
+            data = data.replace(b"\r\ncontent-length: ", b"\r\nContent-Length: ", 1)
+        self.write_plain(data)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection whose head is too large or too slow, in trailers and chunks too."""
 
@@ -26,7 +47,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(_Spelling(transport))  # type: ignore[arg-type]
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

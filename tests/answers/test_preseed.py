@@ -1,4 +1,4 @@
-"""The grammar of preseed files: what debconf's own check lets pass, and the installer trips over.
+"""The grammar of preseed files, stricter than debconf's own check."""
 
 from __future__ import annotations
 

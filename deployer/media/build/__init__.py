@@ -1,14 +1,16 @@
-"""Builds the live system and Debian roots, and fetches Debian's own installer."""
+"""Builds the live system, Debian roots and the loaders, and fetches Debian's own installer."""
 
 from deployer.media.build.debian import build_debian_root
 from deployer.media.build.debian_installer import fetch_debian_installer, installer_name
 from deployer.media.build.live import build_live
+from deployer.media.build.loaders import build_loaders
 from deployer.media.build.workshop import BuildError
 
 __all__ = [
     "BuildError",
     "build_debian_root",
     "build_live",
+    "build_loaders",
     "fetch_debian_installer",
     "installer_name",
 ]

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -23,7 +24,7 @@ Log = Callable[[str], None]
 
 SUITES = {"11": "bullseye", "12": "bookworm", "13": "trixie"}
 DEBIAN_ARCH = {"x86_64": "amd64", "arm64": "arm64", "armhf": "armhf", "i386": "i386"}
-# What images are built for; an installer of the distribution's own knows more.
+# Those whose kernels and roots we build; of the others only single files are taken.
 _BUILT = ("x86_64",)
 _KERNELS = {"generic": "linux-image-{arch}", "cloud": "linux-image-cloud-{arch}"}
 # Folders of /usr/share that no machine needs.
@@ -136,6 +137,46 @@ def bootstrap(
         f"--include={','.join(packages)}", SUITES[release], str(archive),
         *_sources(release, mirror),
     )  # fmt: skip
+
+
+# Runs while mmdebstrap has a mirror's signed lists at hand: $1 is where packages go, then names.
+# apt checks each package against those lists.
+_DOWNLOAD = """\
+set -eu
+export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
+cd "$1"
+shift
+for name in "$@"; do
+  if [ -n "$(apt-cache madison "$name")" ]; then apt-get -q download "$name"; fi
+done
+"""
+
+
+def download(
+    folder: Path, release: str, arch: str, packages: list[str], mirror: str | None
+) -> dict[str, str]:
+    """The files of `packages` alone in `folder`/files, nothing that they depend on.
+
+    Name and version of those that the mirror has; they may be for a foreign processor.
+    """
+    (folder / "files").mkdir(parents=True)
+    script = folder / "download.sh"
+    script.write_text(_DOWNLOAD)
+    run(
+        "mmdebstrap", "--quiet", "--mode=root", "--variant=custom", "--format=tar",
+        "--skip=check/qemu", f"--architectures={DEBIAN_ARCH[arch]}", *_apt_options(),
+        # apt would rather download as an account that may not write here.
+        "--aptopt=APT::Sandbox::User \"root\"",
+        f"--customize-hook=sh {shlex.quote(str(script))} {shlex.quote(str(folder))}"
+        f" {shlex.join(packages)}",
+        SUITES[release], str(folder / "empty.tar"), *_sources(release, mirror),
+    )  # fmt: skip
+    found = {}
+    for package in sorted(folder.glob("*.deb")):
+        name, version = run("dpkg-deb", "-W", str(package)).split()
+        run("dpkg-deb", "-x", str(package), str(folder / "files"))
+        found[name] = version
+    return found
 
 
 def _apt_options() -> list[str]:

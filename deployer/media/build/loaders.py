@@ -1,0 +1,173 @@
+"""The image `loaders`: what firmware fetches first, from Debian's packages alone.
+
+iPXE, PXELINUX, GRUB as network boot program for every platform we know, and the chains of shim and
+GRUB that Microsoft's and Debian's keys have signed. What a mirror lacks is left out by name.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployer.media.build.workshop import (
+    BuildError,
+    Log,
+    download,
+    finish,
+    need_programs,
+    run,
+    workspace,
+)
+
+_IPXE, _SYSLINUX, _SIGNED = "usr/lib/ipxe", "usr/lib/syslinux/modules/bios", "usr/lib/grub"
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A program that a package brings as a file; releases keep it in one of these places."""
+
+    target: str
+    arch: str
+    package: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A GRUB that we put together from the modules of a package."""
+
+    target: str
+    arch: str
+    package: str
+    platform: str
+    modules: tuple[str, ...]
+    format: str = ""
+
+
+# What GRUB reads first is built in: it goes on to the file that the server has for everybody, by
+# the way that GRUB came. With a prefix on the server, it would first ask there for lists of modules
+# that are built in.
+_FIRST = """\
+regexp --set=1:from '^(\\([^)]*\\))' "$cmdpath"
+if [ -z "$from" -a -n "$net_default_server" ]; then set from="(tftp,$net_default_server)"; fi
+if [ -z "$from" -a -n "$pxe_default_server" ]; then set from="(tftp,$pxe_default_server)"; fi
+for try in 1 2 3; do
+  echo "Deployer: reading $from/grub/grub.cfg"
+  configfile "$from/grub/grub.cfg"
+  sleep 3
+done
+echo "Deployer: it cannot be read, back to the firmware"
+sleep 5
+exit
+"""
+_GRUB = (
+    "memdisk", "tar",
+    "normal", "configfile", "linux", "search", "search_fs_file", "search_label", "search_fs_uuid",
+    "chain", "boot", "echo", "test", "true", "sleep", "regexp", "minicmd", "ls", "cat", "reboot",
+    "halt", "part_gpt", "part_msdos", "fat", "ext2", "gzio", "net", "tftp", "http",
+)  # fmt: skip
+_EFI = (*_GRUB, "efinet", "all_video")
+_X86 = ("serial", "smbios")
+
+FILES: tuple[Copied | Made, ...] = (
+    Copied("undionly.kpxe", "x86_64", "ipxe", (f"{_IPXE}/undionly.kpxe",)),
+    Copied("snponly.efi", "x86_64", "ipxe", (f"{_IPXE}/snponly.efi",)),
+    Copied("ipxe.efi", "x86_64", "ipxe", (f"{_IPXE}/ipxe-amd64.efi", "boot/ipxe.efi")),
+    Copied("ipxe.lkrn", "x86_64", "ipxe", ("boot/ipxe.lkrn", f"{_IPXE}/ipxe.lkrn")),
+    # From Debian 13 on; before, machines with ARM processors are given GRUB.
+    Copied("ipxe-arm64.efi", "x86_64", "ipxe", (f"{_IPXE}/ipxe-arm64.efi",)),
+    Copied("pxelinux.0", "x86_64", "pxelinux", ("usr/lib/PXELINUX/pxelinux.0",)),
+    Copied("lpxelinux.0", "x86_64", "pxelinux", ("usr/lib/PXELINUX/lpxelinux.0",)),
+    Copied("ldlinux.c32", "x86_64", "syslinux-common", (f"{_SYSLINUX}/ldlinux.c32",)),
+    Copied("shimx64.efi", "x86_64", "shim-signed", ("usr/lib/shim/shimx64.efi.signed",)),
+    Copied("grubx64.efi", "x86_64", "grub-efi-amd64-signed",
+           (f"{_SIGNED}/x86_64-efi-signed/grubnetx64.efi.signed",)),
+    Copied("shimaa64.efi", "arm64", "shim-signed", ("usr/lib/shim/shimaa64.efi.signed",)),
+    Copied("grubaa64.efi", "arm64", "grub-efi-arm64-signed",
+           (f"{_SIGNED}/arm64-efi-signed/grubnetaa64.efi.signed",)),
+    Made("grub-i386-pc.0", "x86_64", "grub-pc-bin", "i386-pc",
+         (*_GRUB, *_X86, "pxe", "biosdisk", "vbe"), "i386-pc-pxe"),
+    Made("grub-x86_64.efi", "x86_64", "grub-efi-amd64-bin", "x86_64-efi", (*_EFI, *_X86)),
+    Made("grub-i386.efi", "x86_64", "grub-efi-ia32-bin", "i386-efi", (*_EFI, *_X86)),
+    Made("grub-arm64.efi", "arm64", "grub-efi-arm64-bin", "arm64-efi", (*_EFI, "smbios")),
+    Made("grub-arm.efi", "armhf", "grub-efi-arm-bin", "arm-efi", _EFI),
+)  # fmt: skip
+
+
+def build_loaders(
+    dest: Path, *, release: str = "12", mirror: str | None = None, log: Log = print
+) -> None:
+    """Every loader of `FILES` that the mirror has; the manifest names those that it has not."""
+    need_programs()
+    with workspace(dest) as work:
+        image = work / "image"
+        image.mkdir()
+        versions: dict[str, str] = {}
+        missing: dict[str, str] = {}
+        for arch in dict.fromkeys(file.arch for file in FILES):
+            packages = sorted({file.package for file in FILES if file.arch == arch})
+            log(f"loaders: fetching packages for {arch}")
+            try:
+                found = download(work / arch, release, arch, packages, mirror)
+            except BuildError as error:
+                if arch == "x86_64":
+                    raise
+                missing |= _without(arch, _first_error(str(error)))
+                continue
+            versions |= {f"{name}:{arch}": version for name, version in found.items()}
+            for file in (file for file in FILES if file.arch == arch):
+                problem = _take(file, found, work / arch, image / file.target)
+                if problem:
+                    missing[file.target] = problem
+        for name, reason in missing.items():
+            log(f"loaders: {name} is left out: {reason}")
+        finish(image, dest, {
+            "name": "loaders", "kind": "loaders", "arch": "all", "os": "debian",
+            "release": release, "packages": versions, "left_out": missing,
+        })  # fmt: skip
+    log(f"loaders: {dest} is complete")
+
+
+def _first_error(text: str) -> str:
+    """Of a long complaint of apt, the line that says what it began with."""
+    return next((line for line in text.splitlines() if line.startswith("E:")), text).strip()
+
+
+def _without(arch: str, why: str) -> dict[str, str]:
+    reason = f"this mirror gave no packages for {arch} ({why})"
+    return {file.target: reason for file in FILES if file.arch == arch}
+
+
+def _take(file: Copied | Made, packages: dict[str, str], folder: Path, target: Path) -> str | None:
+    """Put one loader into the image, or say why there is none."""
+    if file.package not in packages:
+        return f"this mirror has no package {file.package} for {file.arch}"
+    if isinstance(file, Made):
+        _make(file, folder / "files", target)
+        return None
+    source = _first(folder / "files", file.sources)
+    if source is None:
+        return f"{file.package} {packages[file.package]} does not hold it"
+    shutil.copyfile(source, target)
+    return None
+
+
+def _first(folder: Path, names: Sequence[str]) -> Path | None:
+    """The first plain file: some releases keep links to where the others have the file."""
+    places = [folder / name for name in names]
+    return next((p for p in places if p.is_file() and not p.is_symlink()), None)
+
+
+def _make(file: Made, folder: Path, target: Path) -> None:
+    config, memdisk = folder / "grub.cfg", folder / "memdisk.tar"
+    config.write_text(_FIRST)
+    with tarfile.open(memdisk, "w", format=tarfile.USTAR_FORMAT) as archive:
+        archive.add(config, "boot/grub/grub.cfg")
+    run(
+        "grub-mkimage", "-O", file.format or file.platform, "-p", "(memdisk)/boot/grub",
+        "-m", str(memdisk), "-d", str(folder / "usr/lib/grub" / file.platform),
+        "-o", str(target), *file.modules,
+    )  # fmt: skip
