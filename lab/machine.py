@@ -1,7 +1,7 @@
 """A real machine in QEMU: firmware, a NIC that boots from the network, disks, a serial console.
 
 User networking shows the host's 127.0.0.1 as 10.0.2.2 and hands out the boot file, so no network
-needs to be set up. TCG unless a probe has shown that KVM boots our firmware: /dev/kvm alone
+needs to be set up; with a tap in a network namespace the machine meets a real DHCP server. TCG unless a probe has shown that KVM boots our firmware: /dev/kvm alone
 proves nothing (under some clouds it opens, and then fails at the first real-mode instruction).
 """
 
@@ -34,9 +34,25 @@ class DiskSpec:
     serial: str | None = None
 
 
+@dataclass(frozen=True)
+class Cable:
+    """A machine's NIC in a network of its own: a tap, and what runs commands where that is.
+
+    `firmware_boots`: by the firmware's own PXE or HTTP boot; else by the iPXE in the NIC's ROM,
+    which a BIOS of QEMU has instead.
+    """
+
+    tap: str
+    run_there: tuple[str, ...]
+    firmware_boots: Literal["pxe", "http"] | None = None
+
+
 @dataclass
 class Machine:
-    """One machine. `boot_url` is what DHCP names as boot file; `ssh_port` leads to its port 22."""
+    """One machine. `boot_url` is what DHCP names as boot file; `ssh_port` leads to its port 22.
+
+    With a `cable` it has neither: there are a DHCP server and an address.
+    """
 
     name: str
     folder: Path
@@ -45,6 +61,7 @@ class Machine:
     firmware: Firmware = "bios"
     disks: list[DiskSpec] = field(default_factory=list)
     ssh_port: int | None = None
+    cable: Cable | None = None
     memory_mib: int = 1536
     accelerator: str = "tcg,thread=multi"
     process: subprocess.Popen[bytes] | None = None
@@ -70,8 +87,8 @@ class Machine:
             )
 
     def _command(self) -> list[str]:
-        forward = f",hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22" if self.ssh_port else ""
         return [
+            *(self.cable.run_there if self.cable else ()),
             # Without ERMS: with it the kernel copies by `rep movsb`, which TCG does byte by byte.
             "qemu-system-x86_64", "-accel", self.accelerator, "-cpu", "max,-erms",
             "-M", "q35,graphics=off" if self.firmware == "bios" else "q35",
@@ -81,10 +98,24 @@ class Machine:
             "-serial", "chardev:console",
             "-qmp", f"unix:{self._control},server=on,wait=off",
             "-device", "virtio-rng-pci",
-            *self._firmware(), *self._disks(),
-            "-netdev", f"user,id=n0,bootfile={self.boot_url}{forward}",
-            "-device", f"virtio-net-pci,netdev=n0,mac={self.mac},bootindex=1",
+            *self._firmware(), *self._disks(), *self._network(),
         ]  # fmt: skip
+
+    def _network(self) -> list[str]:
+        nic = f"virtio-net-pci,netdev=n0,mac={self.mac},bootindex=1"
+        if self.cable is None:
+            forward = f",hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22" if self.ssh_port else ""
+            return ["-netdev", f"user,id=n0,bootfile={self.boot_url}{forward}", "-device", nic]
+        tap = f"tap,id=n0,ifname={self.cable.tap},script=no,downscript=no"
+        no_rom = ",romfile=" if self.cable.firmware_boots else ""
+        return ["-netdev", tap, "-device", nic + no_rom, *self._without_pxe()]
+
+    def _without_pxe(self) -> list[str]:
+        """OVMF tries PXE before HTTP, and would wait for a minute."""
+        if self.cable is None or self.cable.firmware_boots != "http":
+            return []
+        names = [f"opt/org.tianocore/IPv{version}PXESupport" for version in (4, 6)]
+        return [word for name in names for word in ("-fw_cfg", f"name={name},string=no")]
 
     def _firmware(self) -> list[str]:
         if self.firmware == "bios":

@@ -31,16 +31,16 @@ class Lab(LiveService):
     def __init__(self, settings: Settings, folder: Path) -> None:
         super().__init__(settings)
         self.folder = folder
-        port = self.settings.machine_listen.rpartition(":")[2]
-        self.settings = self.settings.model_copy(
-            update={
-                "machine_url": f"http://10.0.2.2:{port}",
-                "patience_installing": 1500,
-                "patience_first_boot": 1500,
-            }
+        self.settings = self._placed(self.settings).model_copy(
+            update={"patience_installing": 1500, "patience_first_boot": 1500}
         )
         self._import_images()
         self.start()
+
+    def _placed(self, settings: Settings) -> Settings:
+        """Where machines find us."""
+        port = settings.machine_listen.rpartition(":")[2]
+        return settings.model_copy(update={"machine_url": f"http://10.0.2.2:{port}"})
 
     def _import_images(self) -> None:
         for name in ("live-x86_64", "debian-12-x86_64"):
@@ -92,6 +92,9 @@ class Lab(LiveService):
         """The host `web01`, reached through the machine's forwarded port, and its profile."""
         ssh = {"address": "127.0.0.1", "port": machine.ssh_port}
         ok(self.api.post("/api/v1/hosts", json={"name": "web01", "macs": [MAC], "ssh": ssh}))
+        self.describes_profile(**profile)
+
+    def describes_profile(self, **profile: Any) -> None:
         public = self.key().with_suffix(".pub").read_text().strip()
         spec = {
             "name": "debian-12-image", "os": "image", "release": "debian-12", "locale": "C.UTF-8",
@@ -140,16 +143,17 @@ class Lab(LiveService):
         until(there, INSTALL_SECONDS, f"stage {stage}")
 
     def logs_in(self, machine: Machine, command: str) -> str:
-        """What `command` prints on the installed machine, as the operator's user.
+        """What `command` prints on the installed machine, as the operator's user."""
+        return self._ssh([], "127.0.0.1", machine.ssh_port or 22, command)
 
-        Its SSH server may be restarting just now: cloud-init does that.
-        """
+    def _ssh(self, run_there: Sequence[str], address: str, port: int, command: str) -> str:
+        """Its SSH server may be restarting just now: cloud-init does that."""
         options = {
             "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR",
             "BatchMode": "yes", "ConnectTimeout": "20",
         }  # fmt: skip
         flags = [flag for name, value in options.items() for flag in ("-o", f"{name}={value}")]
-        ssh = ["ssh", "-i", str(self.key()), "-p", str(machine.ssh_port), *flags, "ops@127.0.0.1"]
+        ssh = [*run_there, "ssh", "-i", str(self.key()), "-p", str(port), *flags, f"ops@{address}"]
         for _ in range(5):
             done = subprocess.run(
                 [*ssh, command], capture_output=True, text=True, timeout=90, check=False

@@ -32,6 +32,13 @@ class Namespace:
         self.name = f"dep{os.getpid()}-{next(_numbers)}-{name}"
         self._processes: list[subprocess.Popen[Any]] = []
 
+    @classmethod
+    def existing(cls, name: str) -> Namespace:
+        """One that somebody else has made, and will remove."""
+        made = cls("")
+        made.name = name
+        return made
+
     def __enter__(self) -> Namespace:
         _ip("netns", "add", self.name)
         self.ip("link", "set", "lo", "up")
