@@ -1,8 +1,9 @@
 """A real machine in QEMU: firmware, a NIC that boots from the network, disks, a serial console.
 
 User networking shows the host's 127.0.0.1 as 10.0.2.2 and hands out the boot file, so no network
-needs to be set up; with a tap in a network namespace the machine meets a real DHCP server. TCG unless a probe has shown that KVM boots our firmware: /dev/kvm alone
-proves nothing (under some clouds it opens, and then fails at the first real-mode instruction).
+needs to be set up; with a cable into a network namespace the machine meets a real DHCP server.
+TCG unless a probe has shown that KVM boots our firmware: /dev/kvm alone proves nothing (under some
+clouds it opens, and then fails at the first real-mode instruction).
 """
 
 from __future__ import annotations

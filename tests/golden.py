@@ -99,6 +99,7 @@ def context_of(snapshot: Snapshot, **extra_vars: Any) -> dict[str, Any]:
         snapshot, deployment_id=ID, addresses=context.urls(BASE, TOKENS, snapshot),
         ssh_key=SSH_KEY, extra_vars=extra_vars,
         machine=Machine(mac=host.macs[0], uuid=host.uuid, serial=host.serial),
+        secrets=dict.fromkeys(snapshot.profile.secret_names(), "SECRET-VALUE"),
     )  # fmt: skip
 
 

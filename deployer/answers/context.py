@@ -9,6 +9,7 @@
 | `deployment` | `id`, `short_id` |
 | `urls` | `base`, `answers`, `phone_home`, `progress`, `disks`, `logs`, `image`, `boot_image` |
 | `service` | `ssh_key`: the public key with which we log in to verify |
+| `secrets` | the values of the secrets that the profile names, by name; answer files only |
 | `boot_nic` | a static NIC that is installed from: `address`, `netmask`, `gateway`, `dns` |
 | `release` | `version` and what the family knows of it (`facts` in family.yaml) |
 | `machine` | `mac` (and `bootif`), `uuid`, `serial` as the machine itself showed them, or none |
@@ -85,6 +86,7 @@ def build(
     ssh_key: str,
     extra_vars: dict[str, Any],
     machine: Machine,
+    secrets: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """The context of every template of one deployment."""
     host, profile = snapshot.host, snapshot.profile
@@ -97,6 +99,7 @@ def build(
         "deployment": {"id": deployment_id, "short_id": short(deployment_id)},
         "urls": addresses,
         "service": {"ssh_key": ssh_key},
+        "secrets": secrets or {},
         "release": {"version": profile.release},
         "boot_nic": _boot_nic(host, machine),
         "machine": {

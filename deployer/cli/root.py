@@ -16,6 +16,7 @@ from deployer.cli import (
     images,
     netboot,
     profiles,
+    secrets,
     serve,
     tokens,
 )
@@ -69,6 +70,7 @@ app.command(rich_help_panel=_FLEET)(profiles.check)
 app.add_typer(hosts.app, name="hosts", rich_help_panel=_FLEET)
 app.add_typer(profiles.app, name="profiles", rich_help_panel=_FLEET)
 app.add_typer(images.app, name="image", rich_help_panel=_FLEET)
+app.add_typer(secrets.app, name="secret", rich_help_panel=_FLEET)
 app.command(rich_help_panel=_HERE)(serve.serve)
 app.command(rich_help_panel=_HERE)(serve.worker)
 app.command(rich_help_panel=_HERE)(netboot.netboot)

@@ -79,11 +79,27 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class SecretRef(_Model):
+    """The name of a secret that the service keeps: `deployer secret set NAME`."""
+
+    secret: Name
+
+
 class Storage(_Model):
-    """Which disk, and how it is divided."""
+    """Which disk, and how it is divided; `passphrase` unlocks the layout `encrypted`."""
 
     disk: DiskRule = Field(default_factory=DiskRule)
     layout: Layout = "plain"
+    passphrase: SecretRef | None = None
+
+    @model_validator(mode="after")
+    def _encryption_has_its_passphrase(self) -> Storage:
+        if (self.layout == "encrypted") != (self.passphrase is not None):
+            raise ValueError(
+                "layout encrypted and passphrase belong together; write"
+                " `passphrase: {secret: NAME}`, and `deployer secret set NAME`"
+            )
+        return self
 
     @model_validator(mode="after")
     def _rule_can_mean_enough_disks(self) -> Storage:
@@ -176,6 +192,10 @@ class ProfileSpec(_Model):
             # It has no rights and a key of ours; what a profile adds to it, we would have too.
             raise ValueError("users names deployer, the account that we verify with; rename it")
         return self
+
+    def secret_names(self) -> list[str]:
+        """The secrets of the service that this profile names."""
+        return [self.storage.passphrase.secret] if self.storage.passphrase else []
 
     def secrets(self) -> list[str]:
         """Values that are never shown: in a dry run they are masked, wherever they turn up."""

@@ -23,7 +23,7 @@ from deployer.core.text import MASK
 from deployer.core.tokens import Purpose
 from deployer.errors import Conflict, Finding, Forbidden, Invalid, NotFound
 from deployer.observe import log, metrics
-from deployer.services import power
+from deployer.services import power, secrets
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store import hosts, images, profiles
@@ -72,7 +72,7 @@ def check(session: Session, parts: Parts, request: Request) -> Checked:
         )  # fmt: skip
     spec = HostSpec.model_validate(host.spec)
     snapshot = snapshot_of(session, parts, spec, ProfileSpec.model_validate(profile.spec))
-    refuse_findings(findings_of(parts, snapshot, request.vars))
+    refuse_findings(findings_of(session, parts, snapshot, request.vars))
     return Checked(host, snapshot, snapshot.profile.workflow)
 
 
@@ -116,13 +116,16 @@ def snapshot_of(session: Session, parts: Parts, host: HostSpec, profile: Profile
     return Snapshot(host, profile, manifest(root_name) if root_name else None, manifest(boot_name))
 
 
-def findings_of(parts: Parts, snapshot: Snapshot, extra_vars: dict[str, Any]) -> list[Finding]:
+def findings_of(
+    session: Session, parts: Parts, snapshot: Snapshot, extra_vars: dict[str, Any]
+) -> list[Finding]:
     """Render everything as for a real machine, and let the installer's own grammar judge it."""
     found = family_of(parts, snapshot.profile)
-    context = context_of(
-        parts, snapshot, new_id("dep", parts.clock()), extra_vars, _example_machine(snapshot)
-    )
     try:
+        context = context_of(
+            parts, snapshot, new_id("dep", parts.clock()), extra_vars, _example_machine(snapshot),
+            secrets=secrets.values_for(session, parts, snapshot.profile),
+        )  # fmt: skip
         prepare.boot(found, context)
         files = prepare.answers(found, context)
         return prepare.findings(found, context, files)
@@ -151,6 +154,7 @@ def context_of(
     extra_vars: dict[str, Any],
     machine: Machine,
     tokens: dict[Purpose, str] | None = None,
+    secrets: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     base = parts.settings.effective_machine_url
     return answer_context.build(
@@ -160,6 +164,7 @@ def context_of(
         ssh_key=parts.ssh_public_key,
         extra_vars=extra_vars,
         machine=machine,
+        secrets=secrets,
     )
 
 
@@ -169,12 +174,14 @@ def dry_run(
     """(boot values, answer files) exactly as the machine would get them, secrets masked."""
     masked = {purpose: f"TOKEN-{purpose.upper()}" for purpose in Purpose}
     machine = _example_machine(checked.snapshot)
+    profile = checked.snapshot.profile
     context = context_of(
-        parts, checked.snapshot, new_id("dep", parts.clock()), request.vars, machine, masked
-    )
-    found = family_of(parts, checked.snapshot.profile)
+        parts, checked.snapshot, new_id("dep", parts.clock()), request.vars, machine, masked,
+        dict.fromkeys(profile.secret_names(), MASK),
+    )  # fmt: skip
+    found = family_of(parts, profile)
     files = prepare.answers(found, context)
-    for secret in checked.snapshot.profile.secrets():
+    for secret in profile.secrets():
         files = {path: text.replace(secret, MASK) for path, text in files.items()}
     return prepare.boot(found, context), files
 

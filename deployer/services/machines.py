@@ -25,7 +25,7 @@ from deployer.core.text import printable
 from deployer.core.tokens import Purpose, deployment_of
 from deployer.errors import Invalid, NotFound, TooLarge
 from deployer.observe import metrics
-from deployer.services import deployments, power
+from deployer.services import deployments, power, secrets
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store.tables import Deployment, MachineLog
@@ -77,6 +77,7 @@ def answer_file(session: Session, parts: Parts, token: str, path: str, address: 
         deployment.id,
         deployment.vars,
         Machine(**deployment.reported.get("boot", {})),
+        secrets=secrets.values_for(session, parts, snapshot.profile),
     )
     text = prepare.answers(found, context)[path]
     if deployment.answers_first_at is None:

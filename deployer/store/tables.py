@@ -274,6 +274,17 @@ class AuditEntry(SQLModel, table=True):
     detail: dict[str, Any] = _json()
 
 
+class Secret(SQLModel, table=True):
+    """What profiles name and nobody is shown; the key to it is the server's, and not in here."""
+
+    __tablename__ = "secrets"
+
+    name: str = Field(primary_key=True)
+    ciphertext: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    updated_at: datetime = _moment()
+    updated_by: str = ""
+
+
 class Fact(SQLModel, table=True):
     """What this database knows of its service, such as the fingerprint of the server's key."""
 

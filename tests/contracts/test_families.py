@@ -100,7 +100,7 @@ PROFILE_FIELDS: list[tuple[dict[str, Any], str | None]] = [
     ({"ntp": ["ntp.example.org"]}, "ntp.example.org"),
     ({"storage": {"layout": "lvm"}}, None),
     ({"storage": {"layout": "raid1"}}, None),
-    ({"storage": {"layout": "encrypted"}}, None),
+    ({"storage": {"layout": "encrypted", "passphrase": {"secret": "disk"}}}, None),
     (user(sudo=True), None),
     (user(ssh_keys=[KEY]), KEY.split()[1]),
     (user(password_hash=HASH), HASH),

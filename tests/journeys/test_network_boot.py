@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -23,9 +22,12 @@ Boots = Literal["pxe", "http"] | None
 
 @pytest.fixture
 def lab(settings: Settings) -> Iterator[NetLab]:
-    with open_folder() as folder, Segment(others=("other",)) as segment:
-        with NetLab(settings, folder, segment) as lab:
-            yield lab
+    with (
+        open_folder() as folder,
+        Segment(others=("other",)) as segment,
+        NetLab(settings, folder, segment) as lab,
+    ):
+        yield lab
 
 
 def saw(lab: NetLab, id_: str) -> list[str]:

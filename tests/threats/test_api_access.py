@@ -52,6 +52,9 @@ NEEDS: dict[tuple[str, str], Role] = {
     ("GET", "/api/v1/deployments/{id_}/logs/{name}"): Role.VIEWER,
     ("POST", "/api/v1/deployments/{id_}/cancel"): Role.OPERATOR,
     ("POST", "/api/v1/deployments/{id_}/retry"): Role.OPERATOR,
+    ("GET", "/api/v1/secrets"): Role.VIEWER,
+    ("POST", "/api/v1/secrets"): Role.ADMIN,
+    ("DELETE", "/api/v1/secrets/{name}"): Role.ADMIN,
     ("GET", "/api/v1/tokens"): Role.ADMIN,
     ("POST", "/api/v1/tokens"): Role.ADMIN,
     ("DELETE", "/api/v1/tokens/{name}"): Role.ADMIN,
@@ -65,6 +68,7 @@ BODIES: dict[tuple[str, str], Json] = {
     ("PUT", "/api/v1/profiles/{name}"): PROFILE,
     ("POST", "/api/v1/profiles/{name}/check"): {},
     ("POST", "/api/v1/deployments"): {"host": "web01", "profile": "debian-12-image"},
+    ("POST", "/api/v1/secrets"): {"name": "new", "value": "correct horse"},
     ("POST", "/api/v1/tokens"): {"name": "new", "role": "viewer"},
 }
 
@@ -216,6 +220,7 @@ SETTABLE: dict[tuple[str, str], set[str]] = {
     ("PUT", "/api/v1/profiles/{name}"): {"name", "vars"},
     ("POST", "/api/v1/profiles/{name}/check"): {"vars"},
     ("POST", "/api/v1/deployments"): {"vars"},
+    ("POST", "/api/v1/secrets"): {"name", "value"},
     ("POST", "/api/v1/tokens"): {"name", "role"},
 }
 

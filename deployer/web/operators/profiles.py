@@ -100,7 +100,7 @@ def check_profile(
         host = HostSpec.model_validate(inventory.find_host(session, body.host).spec)
     try:
         snapshot = deployments.snapshot_of(session, parts, host, profile)
-        findings = deployments.findings_of(parts, snapshot, body.vars)
+        findings = deployments.findings_of(session, parts, snapshot, body.vars)
     except Invalid as error:
         findings = error.findings or [
             Finding(error.message, error.remedy or "", field=error.field, value=error.value)

@@ -1,0 +1,95 @@
+"""Secrets that profiles name, such as a disk's passphrase: given once, shown to nobody.
+
+They are stored encrypted under a key derived from the server's own (HKDF, RFC 5869), and leave us
+only within an answer file, whose token is dead when the installer has it.
+"""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlmodel import Session, select
+
+from deployer.core.profiles import ProfileSpec
+from deployer.errors import ConfigurationError, Conflict, Finding, Invalid, NotFound
+from deployer.services.parts import Parts
+from deployer.store import secrets as store
+from deployer.store.tables import Profile, Secret
+
+_LONGEST = 128
+
+
+def _cipher(parts: Parts) -> Fernet:
+    key = HKDF(SHA256(), length=32, salt=None, info=b"deployer secrets 1").derive(parts.key)
+    return Fernet(base64.urlsafe_b64encode(key))
+
+
+def save(session: Session, parts: Parts, name: str, value: str, by: str, now: datetime) -> Secret:
+    """Keep `value` under `name`, also when there was another; Invalid when no installer takes it.
+
+    An installer reads it from a line of text and a person types it at a console.
+    """
+    if not (8 <= len(value) <= _LONGEST) or not value.isascii() or not value.isprintable():
+        raise _unfit(f"it must be 8 to {_LONGEST} printable ASCII characters", name)
+    if value != value.strip() or value.endswith("\\"):
+        raise _unfit("it must not begin or end with a blank, nor end with a backslash", name)
+    row = store.get(session, name) or Secret(name=name, ciphertext=b"", updated_at=now)
+    row.ciphertext = _cipher(parts).encrypt(value.encode())
+    row.updated_at, row.updated_by = now, by
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _unfit(problem: str, name: str) -> Invalid:
+    # Without the value, which an error message would carry into logs.
+    return Invalid(f"the secret {name}: {problem}", field="value", remedy="choose another one")
+
+
+def delete(session: Session, name: str) -> None:
+    """Conflict while a profile names it."""
+    row = store.get(session, name)
+    if row is None:
+        raise NotFound(
+            f"there is no secret {name!r}", field="name", value=name,
+            remedy="`deployer secret list` lists the names",
+        )  # fmt: skip
+    for profile in session.exec(select(Profile)).all():
+        if name in ProfileSpec.model_validate(profile.spec).secret_names():
+            raise Conflict(
+                f"the profile {profile.name} names the secret {name}", field="name", value=name,
+                remedy="change or delete that profile first",
+            )  # fmt: skip
+    session.delete(row)
+    session.flush()
+
+
+def values_for(session: Session, parts: Parts, profile: ProfileSpec) -> dict[str, str]:
+    """The secrets that a profile names; Invalid names the first that is not there."""
+    found = {}
+    for name in profile.secret_names():
+        row = store.get(session, name)
+        if row is None:
+            message = f"the profile {profile.name} names the secret {name}, which is not there"
+            remedy = f"run `deployer secret set {name}`, or POST it to /api/v1/secrets"
+            finding = Finding(message, remedy, field="storage.passphrase", value=name)
+            raise Invalid(
+                message, findings=[finding], remedy=remedy, field=finding.field, value=name
+            )
+        found[name] = _decrypted(parts, row)
+    return found
+
+
+def _decrypted(parts: Parts, row: Secret) -> str:
+    try:
+        return _cipher(parts).decrypt(row.ciphertext).decode()
+    except InvalidToken:
+        raise ConfigurationError(
+            f"the secret {row.name} was encrypted under another server key",
+            field="DEPLOYER_SERVER_KEY_FILE",
+            remedy=f"set it again: `deployer secret set {row.name}`",
+        ) from None  # fmt: skip
