@@ -41,6 +41,7 @@ class Debian:
     def run(self, script: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         path = f"{self.folder}:{os.environ['PATH']}"
         env = {**os.environ, "PATH": path, "FOLDER": str(self.folder), **variables}
+        env["SETUP_POLICY"] = str(self.folder / "policy-rc.d")
         return subprocess.run([ROOT / script], env=env, capture_output=True, text=True, check=False)
 
     @property
@@ -69,6 +70,18 @@ def test_root_gets_exactly_what_is_missing(debian: Debian) -> None:
     done = debian.run("setup/packages")
     assert done.returncode == 0, done.stderr
     assert debian.apt == ["update", "install ovmf zstd"]
+
+
+def test_nothing_that_is_installed_is_started(debian: Debian) -> None:
+    """Two packages are DHCP servers. What apt starts, it asks policy-rc.d about first."""
+    debian.has([name for name in WANTED if name != "isc-dhcp-server"])
+    asks = '[ "$6" = update ] || { "$FOLDER/policy-rc.d"; [ $? = 101 ]; }'
+    debian.program("apt-get", asks)
+    debian.program("systemctl", 'echo "$*" >> "$FOLDER/calls"')
+    done = debian.run("setup/packages")
+    assert done.returncode == 0, done.stderr
+    assert debian.apt == ["disable isc-dhcp-server.service"]
+    assert not (debian.folder / "policy-rc.d").exists()
 
 
 def test_another_account_is_told_what_is_missing_and_how_to_get_it(debian: Debian) -> None:

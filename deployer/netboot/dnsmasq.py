@@ -6,7 +6,7 @@ beside it (PXE 2.1, "proxyDHCP"). No DNS in either.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface
@@ -63,13 +63,20 @@ class Plan:
     dns: tuple[IPv4Address, ...] = ()
     known_only: bool = False
     block_size: int | None = None  # None: what interface and client agree on
+    secure: frozenset[str] = frozenset()  # NICs whose firmware enforces Secure Boot
     extra: tuple[str, ...] = field(default=())  # lines of the operator's own
+
+    @property
+    def pool(self) -> list[tuple[IPv4Address, IPv4Address]]:
+        """The ranges of this network itself, not those of relayed ones."""
+        network = self.address.network
+        return [(r.first, r.last) for r in self.ranges if r.first in network and r.last in network]
 
 
 def configuration(plan: Plan) -> str:
     """dnsmasq.conf. The same plan gives the same text."""
-    return "\n".join([*_process(plan), *_tftp(plan), *_classes(), *_addresses(plan), *_boot(plan),
-                      *plan.extra, ""])  # fmt: skip
+    parts = (_process(plan), _tftp(plan), _classes(plan), _addresses(plan), _boot(plan), plan.extra)
+    return "".join(f"{line}\n" for part in parts for line in part)
 
 
 def _process(plan: Plan) -> list[str]:
@@ -103,8 +110,9 @@ def _tftp(plan: Plan) -> list[str]:
     return lines
 
 
-def _classes() -> list[str]:
+def _classes(plan: Plan) -> list[str]:
     return [
+        *(f"dhcp-mac=set:secure,{mac}" for mac in sorted(plan.secure)),
         # The answer to iPXE is another one, or it would load itself for ever. Its user class, and
         # for derivatives that send none, its own option (https://ipxe.org/howto/dhcpd).
         "dhcp-userclass=set:ipxe,iPXE",
@@ -175,13 +183,23 @@ class KnownHost:
     secure_boot: bool = False
 
 
-def hosts_file(known: Collection[KnownHost]) -> str:
-    """dhcp-hostsfile: one NIC a line. dnsmasq itself sets the tag `known` for each."""
-    lines = {
-        f"{canonical_mac(host.mac)},set:{'secure' if host.secure_boot else 'host'}"
-        for host in known
-    }
-    return "".join(f"{line}\n" for line in sorted(lines))
+def hosts_file(macs: Iterable[str], addresses: Mapping[str, IPv4Address]) -> str:
+    """dhcp-hostsfile: one NIC a line, with its address if it has one of its own.
+
+    dnsmasq itself sets the tag `known` for each. No tags of ours: dnsmasq 2.90 (Debian 12) frees
+    them twice when it reads the file again after a machine has used one, and aborts.
+    """
+    lines = (
+        f"{mac},{addresses[mac]}\n" if mac in addresses else f"{mac}\n"
+        for mac in sorted({canonical_mac(mac) for mac in macs})
+    )
+    return "".join(lines)
+
+
+def read_hosts_file(text: str) -> dict[str, IPv4Address]:
+    """The addresses in it."""
+    pairs = (line.split(",") for line in text.splitlines())
+    return {pair[0]: IPv4Address(pair[1]) for pair in pairs if len(pair) == 2}
 
 
 def refusals(plan: Plan, secure: bool) -> dict[int, str]:

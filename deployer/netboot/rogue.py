@@ -49,6 +49,7 @@ class Watch:
     mode: Mode
     allowed: Collection[str] = ()
     every: float = 60.0
+    wait: float = _WAIT
     _missed: dict[Foreign, int] = field(default_factory=dict)
     _answers: list[dhcp.Reply] | None = None
     _thread: threading.Thread | None = None
@@ -74,7 +75,7 @@ class Watch:
     def _ask(self) -> None:
         self._answers = []
         with suppress(OSError):  # the interface is down; dnsmasq says so itself
-            self._answers = ask(self.interface, _ASKED[self._turn % len(_ASKED)])
+            self._answers = ask(self.interface, _ASKED[self._turn % len(_ASKED)], self.wait)
 
     def _judge(self, answers: Collection[dhcp.Reply]) -> Foreign | None:
         found = {one for reply in answers if (one := foreign(reply, self))}

@@ -16,7 +16,14 @@ from pathlib import Path
 
 from deployer.errors import ConfigurationError, DeployerError
 from deployer.netboot import process, tftproot
-from deployer.netboot.dnsmasq import KnownHost, Plan, configuration, hosts_file
+from deployer.netboot.addresses import Reservations, leases
+from deployer.netboot.dnsmasq import (
+    KnownHost,
+    Plan,
+    configuration,
+    hosts_file,
+    read_hosts_file,
+)
 from deployer.netboot.events import Event, Parser
 from deployer.netboot.process import Dnsmasq
 from deployer.netboot.rogue import Foreign, Watch
@@ -71,6 +78,11 @@ class Supervisor:
         self._next_start = self._next_refresh = self._next_beat = 0.0
         self._started = 0.0
         self._current: str | None = None
+        self._secure = frozenset[str]()
+        self._reserved = Reservations(
+            self.plan.pool, frozenset({self.plan.address.ip}),
+            read_hosts_file(_text_of(self.plan.hosts_file)),
+        )  # fmt: skip
 
     def stop(self) -> None:
         self._asked.set()
@@ -167,16 +179,13 @@ class Supervisor:
 
     def _write_hosts(self) -> bool:
         """True when the file has changed. Without the database, the hosts of before stay."""
-        known: list[KnownHost] | None = None
-
-        def ask() -> None:
-            nonlocal known
-            known = list(self.ears.known())
-
-        self._tell("hosts", ask)
-        if known is None and self.plan.hosts_file.exists():
-            return False
-        return _replace(self.plan.hosts_file, hosts_file(known or []))
+        known: list[KnownHost] = []
+        if not self._tell("hosts", lambda: known.extend(self.ears.known())):
+            return not self.plan.hosts_file.exists() and _replace(self.plan.hosts_file, "")
+        self._secure = frozenset(host.mac for host in known if host.secure_boot)
+        macs = {host.mac for host in known}
+        self._reserved.renew(macs, leases(_text_of(self.plan.lease_file)))
+        return _replace(self.plan.hosts_file, hosts_file(macs, self._reserved.given))
 
     def _write_configuration(self) -> bool:
         """True when there is a new one, and dnsmasq takes it. Else the one of before stays."""
@@ -185,7 +194,7 @@ class Supervisor:
         except (OSError, UnicodeDecodeError) as error:
             self._problems["configuration"] = f"{self.fragment} cannot be read: {error}"
             return False
-        text = configuration(replace(self.plan, extra=extra))
+        text = configuration(replace(self.plan, secure=self._secure, extra=extra))
         if text == self._current:
             self._problems.pop("configuration", None)
             return False
@@ -216,16 +225,18 @@ class Supervisor:
         text = self.fragment.read_text(encoding="utf-8")
         return (f"# {self.fragment}", *text.splitlines())
 
-    def _tell(self, whom: str, call: Callable[[], None]) -> None:
-        """The database may be away; machines boot all the same."""
+    def _tell(self, whom: str, call: Callable[[], None]) -> bool:
+        """False when it failed: the database may be away; machines boot all the same."""
         try:
             call()
             self._problems.pop(whom, None)
+            return True
         except DeployerError as error:
             self._problems[whom] = f"{whom}: {error.message}"
         except Exception as error:  # whatever it is, it must not stop DHCP for a network
             log.error("netboot_failed_to_tell", whom=whom, error=str(error), exc_info=True)
             self._problems[whom] = f"{whom}: {error}"
+        return False
 
 
 def prepare(folder: Path, image: Path, menus: dict[str, str]) -> tuple[Path, dict[str, int]]:
@@ -246,6 +257,10 @@ def prepare(folder: Path, image: Path, menus: dict[str, str]) -> tuple[Path, dic
                 remedy=f"set DEPLOYER_NETBOOT_DIR to another folder, or `chmod o+x {place}`",
             )  # fmt: skip
     return root, sizes
+
+
+def _text_of(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
 
 def _replace(file: Path, text: str) -> bool:

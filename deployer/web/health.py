@@ -54,6 +54,8 @@ def metrics_page(parts: PartsDep) -> Response:
         beats = netboot.heartbeats(session)
     for state in State:
         metrics.deployments.labels(state).set(counts.get(state, 0))
+    for gauge in (metrics.netboot_up, metrics.netboot_restarts, metrics.netboot_events):
+        gauge.clear()  # one that was stopped on purpose is no longer there
     for beat in beats:
         metrics.netboot_up.labels(beat.name).set(parts.clock() - beat.at <= netboot.STALE)
         metrics.netboot_restarts.labels(beat.name).set(beat.restarts)

@@ -64,7 +64,7 @@ def dnsmasq(segment: Segment, folder: Path) -> Iterator[None]:
     file = folder / "site-dnsmasq.conf"
     file.write_text("\n".join([
         "port=0", "interface=eth0", "bind-interfaces", "no-ping", "pid-file=", "log-facility=-",
-        f"dhcp-leasefile={folder}/site.leases", "dhcp-range=10.77.0.50,10.77.0.90,255.255.252.0",
+        f"dhcp-leasefile={folder}/site.leases", "dhcp-range=10.77.0.50,10.77.0.90,255.255.240.0",
         sites.configuration(Server.DNSMASQ, SITE),
     ]))  # fmt: skip
     subprocess.run(["dnsmasq", "--test", f"--conf-file={file}"], check=True, capture_output=True)
@@ -80,7 +80,7 @@ def isc(segment: Segment, folder: Path) -> Iterator[None]:
     file.write_text(
         sites.configuration(Server.ISC, SITE)
         + "authoritative;\nping-check false;\n"
-        + "subnet 10.77.0.0 netmask 255.255.252.0 { range 10.77.0.50 10.77.0.90; }\n"
+        + "subnet 10.77.0.0 netmask 255.255.240.0 { range 10.77.0.50 10.77.0.90; }\n"
     )
     subprocess.run(["dhcpd", "-t", "-cf", str(file)], check=True, capture_output=True)
     with _process(segment, "dhcpd", "-f", "-d", "-user", "root", "-group", "root",
@@ -98,7 +98,7 @@ def kea(segment: Segment, folder: Path) -> Iterator[None]:
     document["Dhcp4"] |= {
         "interfaces-config": {"interfaces": ["eth0"]},
         "lease-database": {"type": "memfile", "persist": False},
-        "subnet4": [{"subnet": "10.77.0.0/22", "pools": [{"pool": "10.77.0.50 - 10.77.0.90"}]}],
+        "subnet4": [{"subnet": "10.77.0.0/20", "pools": [{"pool": "10.77.0.50 - 10.77.0.90"}]}],
     }
     file.write_text(text)
     subprocess.run(["kea-dhcp4", "-t", str(file)], check=True, capture_output=True)

@@ -63,9 +63,9 @@ def plan(folder: Path, mode: Mode = Mode.FULL, **more: Any) -> Plan:
     if not image.exists():
         loaders_image(folder)
     root, sizes = supervisor.prepare(folder / "br0", image, _MENUS)
-    ranges = (Range(*map(IPv4Address, ("10.77.0.100", "10.77.3.250", "255.255.252.0"))),)
+    ranges = (Range(*map(IPv4Address, ("10.77.0.100", "10.77.7.250", "255.255.240.0"))),)
     made = Plan(
-        interface="br0", address=IPv4Interface(f"{OURS}/22"), mode=mode, machine_url=URL,
+        interface="br0", address=IPv4Interface(f"{OURS}/20"), mode=mode, machine_url=URL,
         tftp_root=root, hosts_file=folder / "br0" / "hosts",
         lease_file=folder / "br0" / "leases" / "dnsmasq.leases", loaders=frozenset(sizes),
         ranges=ranges if mode is Mode.FULL else (),
@@ -80,9 +80,9 @@ class Server:
     """A dnsmasq with the configuration of `plan`, and what its lines tell."""
 
     def __init__(self, segment: Segment, plan: Plan) -> None:
-        plan.hosts_file.write_text(hosts_file(HOSTS))
+        plan.hosts_file.write_text(hosts_file([KNOWN, SECURE], {}))
         config = plan.hosts_file.parent / "dnsmasq.conf"
-        config.write_text(configuration(plan))
+        config.write_text(configuration(replace(plan, secure=frozenset([SECURE]))))
         self.plan, self.segment = plan, segment
         self.log = plan.hosts_file.parent / "log"
         with self.log.open("w") as log:
@@ -105,12 +105,12 @@ def another_server(
     network: Namespace, folder: Path, *lines: str, address: str = THEIRS
 ) -> subprocess.Popen[Any]:
     """Somebody else's DHCP server in `network`, behind its eth0."""
-    network.ip("addr", "add", f"{address}/22", "dev", "eth0")
+    network.ip("addr", "add", f"{address}/20", "dev", "eth0")
     config = folder / f"other-{address}.conf"
     config.write_text("\n".join([
         "port=0", "interface=eth0", "bind-interfaces", "keep-in-foreground", "pid-file=",
         "no-ping", "log-facility=-", f"dhcp-leasefile={folder}/other-{address}.leases",
-        "dhcp-range=10.77.0.50,10.77.0.90,255.255.252.0,1h", *lines, "",
+        "dhcp-range=10.77.0.50,10.77.0.90,255.255.240.0,1h", *lines, "",
     ]))  # fmt: skip
     log = (folder / f"other-{address}.log").open("w")
     process = network.start("dnsmasq", f"--conf-file={config}", stderr=log)

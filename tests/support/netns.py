@@ -60,11 +60,11 @@ class Namespace:
     @contextmanager
     def has(self, address: str) -> Iterator[None]:
         """For as long as this lasts, `eth0` has this address."""
-        self.ip("addr", "add", f"{address}/22", "dev", "eth0")
+        self.ip("addr", "add", f"{address}/20", "dev", "eth0")
         try:
             yield
         finally:
-            self.ip("addr", "del", f"{address}/22", "dev", "eth0")
+            self.ip("addr", "del", f"{address}/20", "dev", "eth0")
 
     def command(self, *words: str) -> list[str]:
         return ["ip", "netns", "exec", self.name, *words]
@@ -119,7 +119,7 @@ class Segment:
     """Context manager: a bridge `br0` in the server's namespace, and others joined to it by a
     cable each, whose end there is called `eth0`."""
 
-    def __init__(self, address: str = "10.77.0.1/22", others: Sequence[str] = ("client",)) -> None:
+    def __init__(self, address: str = "10.77.0.1/20", others: Sequence[str] = ("client",)) -> None:
         self.address = address
         self.server = Namespace("server")
         self.others = {name: Namespace(name) for name in others}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tarfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deployer.media.build.workshop import (
@@ -97,6 +97,10 @@ FILES: tuple[Copied | Made, ...] = (
 )  # fmt: skip
 
 
+# GRUB's modules and the grub-mkimage that joins them must be of one version.
+_GRUB_RELEASES = {"2.06": "12", "2.12": "13"}
+
+
 def build_loaders(
     dest: Path, *, release: str = "12", mirror: str | None = None, log: Log = print
 ) -> None:
@@ -105,40 +109,65 @@ def build_loaders(
     with workspace(dest) as work:
         image = work / "image"
         image.mkdir()
-        versions: dict[str, str] = {}
-        missing: dict[str, str] = {}
-        for arch in dict.fromkeys(file.arch for file in FILES):
-            packages = sorted({file.package for file in FILES if file.arch == arch})
-            log(f"loaders: fetching packages for {arch}")
-            try:
-                found = download(work / arch, release, arch, packages, mirror)
-            except BuildError as error:
-                if arch == "x86_64":
-                    raise
-                missing |= _without(arch, _first_error(str(error)))
-                continue
-            versions |= {f"{name}:{arch}": version for name, version in found.items()}
-            for file in (file for file in FILES if file.arch == arch):
-                problem = _take(file, found, work / arch, image / file.target)
-                if problem:
-                    missing[file.target] = problem
-        for name, reason in missing.items():
+        order = _Order(work, image, mirror, log)
+        grub = _grub_release()
+        groups = [(grub if isinstance(file, Made) else release, file.arch) for file in FILES]
+        for from_, arch in dict.fromkeys(groups):
+            files = [f for f, group in zip(FILES, groups, strict=True) if group == (from_, arch)]
+            order.fill(from_, arch, files)
+        for name, reason in order.missing.items():
             log(f"loaders: {name} is left out: {reason}")
         finish(image, dest, {
             "name": "loaders", "kind": "loaders", "arch": "all", "os": "debian",
-            "release": release, "packages": versions, "left_out": missing,
+            "release": release, "packages": order.versions, "left_out": order.missing,
         })  # fmt: skip
     log(f"loaders: {dest} is complete")
+
+
+def _grub_release() -> str:
+    """The Debian release whose GRUB is of the version that is here."""
+    version = run("grub-mkimage", "--version")
+    for known, release in _GRUB_RELEASES.items():
+        if known in version:
+            return release
+    raise BuildError(
+        f"grub-mkimage is of no version that is known here: {version.strip()}",
+        f"use a machine with GRUB {' or '.join(_GRUB_RELEASES)}, such as Debian 12",
+    )
+
+
+@dataclass
+class _Order:
+    """What has been put into the image so far, and what could not be."""
+
+    work: Path
+    image: Path
+    mirror: str | None
+    log: Log
+    versions: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def fill(self, release: str, arch: str, files: Sequence[Copied | Made]) -> None:
+        self.log(f"loaders: fetching packages of Debian {release} for {arch}")
+        folder = self.work / f"{release}-{arch}"
+        packages = sorted({file.package for file in files})
+        try:
+            found = download(folder, release, arch, packages, self.mirror)
+        except BuildError as error:
+            if arch == "x86_64":
+                raise
+            why = f"this mirror gave no packages for {arch} ({_first_error(str(error))})"
+            self.missing |= {file.target: why for file in files}
+            return
+        self.versions |= {f"{name}:{arch}": version for name, version in found.items()}
+        for file in files:
+            if problem := _take(file, found, folder, self.image / file.target):
+                self.missing[file.target] = problem
 
 
 def _first_error(text: str) -> str:
     """Of a long complaint of apt, the line that says what it began with."""
     return next((line for line in text.splitlines() if line.startswith("E:")), text).strip()
-
-
-def _without(arch: str, why: str) -> dict[str, str]:
-    reason = f"this mirror gave no packages for {arch} ({why})"
-    return {file.target: reason for file in FILES if file.arch == arch}
 
 
 def _take(file: Copied | Made, packages: dict[str, str], folder: Path, target: Path) -> str | None:
