@@ -32,7 +32,8 @@ def test_a_host_is_shown_with_its_defaults(service: Service) -> None:
     assert host.pop("created_at") == host.pop("updated_at")
     assert host == {
         "name": "web01", "macs": [MAC], "uuid": None, "serial": None, "labels": {},
-        "protected": False, "power": {"driver": "manual"}, "local_boot": "auto",
+        "protected": False, "secure_boot": False, "power": {"driver": "manual"},
+        "local_boot": "auto",
         "network": {"interfaces": [], "domain": None}, "ssh": {"address": None, "port": 22},
         "vars": {}, "state": None,
     }  # fmt: skip
