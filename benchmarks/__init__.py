@@ -1,1 +1,1 @@
-"""Ratios, in one run, against what a user would pick instead. docs/performance.md has the results."""
+"""Ratios, in one run, against what a user would pick instead; docs/performance.md has them."""

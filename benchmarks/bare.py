@@ -44,9 +44,9 @@ def main(server: str, port: int, folder: Path) -> None:
             access_log=False, proxy_headers=False, server_header=False, lifespan="off",
         )  # fmt: skip
     else:
-        import granian.server.embed
-
         import asyncio
+
+        import granian.server.embed
 
         asyncio.run(
             granian.server.embed.Server(

@@ -95,9 +95,7 @@ def _example(parts: Parts) -> dict[str, Any]:
         return row
 
 
-def _copies(
-    parts: Parts, example: dict[str, Any], size: int, armed: int, installing: int
-) -> Fleet:
+def _copies(parts: Parts, example: dict[str, Any], size: int, armed: int, installing: int) -> Fleet:
     now = parts.clock()
     fleet = Fleet([], [], [], [], [])
     for start in range(1, size + 1, _BATCH):

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from deployer.app import create_machine_app, create_operator_app
 from deployer.engine import Worker
@@ -64,7 +64,7 @@ def _queued(listeners: list[socket.socket]) -> list[socket.socket]:
     return found
 
 
-def _server(app: FastAPI, listen: str, setting: str) -> _Server:
+def _server(app: ASGIApp, listen: str, setting: str) -> _Server:
     host, _, port = listen.rpartition(":")
     config = uvicorn.Config(
         app,

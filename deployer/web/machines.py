@@ -1,99 +1,33 @@
-"""What firmware, boot loaders, installers and new systems call.
+"""What installers and new systems call; `web.loaders` is what runs before them.
 
-No login: a MAC may narrow, a token in the path grants. Whatever is in doubt boots the local disk.
+No login: a token in the path grants, and a wrong one is told nothing.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from pydantic import ValidationError
 
-from deployer.boot import grub, ipxe
-from deployer.boot.decide import BootRequest
-from deployer.core.bootspec import BootDecision, LocalBoot
-from deployer.core.hosts import canonical_mac, canonical_uuid
 from deployer.core.lifecycle import MachineEvent
 from deployer.core.progress import Progress, translated
 from deployer.core.text import is_plain_line
 from deployer.errors import Invalid, NotFound
-from deployer.services import boot, inventory, machines
+from deployer.services import inventory, machines
 from deployer.web.dependencies import AddressDep, PartsDep, ReadingDep, WritingDep
-from deployer.web.http import NO_STORE, parse_json
+from deployer.web.http import NO_STORE, parse_json, plain
 
 router = APIRouter()
-# Beyond this a value cannot come from any firmware, and would only blow up a script.
-_FACT_LIMIT = 256
 _BODY_LIMIT = 64 * 1024
 
 
 def body_limit(path: str) -> int:
     """Bytes that a request to `path` may carry."""
     return machines.LOG_LIMIT if re.match(r"/d/[^/]+/logs/", path) else _BODY_LIMIT
-
-
-def _plain(text: str) -> PlainTextResponse:
-    return PlainTextResponse(text, headers=NO_STORE)
-
-
-# --- what do I boot? --------------------------------------------------------------------------
-
-
-def _fact(text: str | None) -> str | None:
-    """A fact that a machine tells, or None when nobody could have meant it."""
-    text = (text or "").strip()
-    return text if text and len(text) <= _FACT_LIMIT and is_plain_line(text) else None
-
-
-def _uuid(text: str | None) -> str | None:
-    try:
-        return canonical_uuid(text)
-    except ValueError:
-        return None
-
-
-def _decision(
-    parts: PartsDep,
-    address: AddressDep,
-    mac: str = "",
-    uuid: str | None = None,
-    serial: str | None = None,
-    platform: str | None = None,
-    arch: str | None = None,
-) -> BootDecision:
-    """Tolerant on purpose: a machine with an odd fact must still boot, its own disk."""
-    firmware: Literal["bios", "uefi"] = "uefi" if platform == "efi" else "bios"
-    try:
-        request = BootRequest(canonical_mac(mac), address, _uuid(uuid), _fact(serial))
-    except ValueError:
-        return LocalBoot("auto", firmware, "no_mac")
-    kind: Literal["x86_64", "arm64"] = "arm64" if arch == "arm64" else "x86_64"
-    return boot.answer(parts, boot.Asking(request, firmware, kind))
-
-
-DecisionDep = Annotated[BootDecision, Depends(_decision)]
-
-
-@router.api_route("/boot.ipxe", methods=["GET", "HEAD"])
-def boot_entry(parts: PartsDep) -> PlainTextResponse:
-    """The constant script that DHCP names: it collects the machine's facts and asks again."""
-    return _plain(ipxe.entry(parts.settings.effective_machine_url))
-
-
-@router.get("/boot/ipxe")
-def boot_ipxe(decision: DecisionDep) -> PlainTextResponse:
-    """The boot decision as an iPXE script. Asking moves no deployment."""
-    return _plain(ipxe.script(decision))
-
-
-@router.get("/boot/grub")
-def boot_grub(decision: DecisionDep) -> PlainTextResponse:
-    """The boot decision as a grub.cfg. Asking moves no deployment."""
-    return _plain(grub.script(decision))
 
 
 # --- what am I to do, and how far am I? -------------------------------------------------------
@@ -104,7 +38,7 @@ def answer_file(
     token: str, path: str, parts: PartsDep, session: WritingDep, address: AddressDep
 ) -> PlainTextResponse:
     """An answer file. The first fetch spends the boot script."""
-    return _plain(machines.answer_file(session, parts, token, path, address))
+    return plain(machines.answer_file(session, parts, token, path, address))
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -155,7 +89,7 @@ def phone_home(
 ) -> PlainTextResponse:
     """A machine says how far it got. Saying it twice is fine."""
     machines.phone_home(session, parts, token, event, body, address)
-    return _plain("ok\n")
+    return plain("ok\n")
 
 
 @router.post("/d/{token}/progress")
@@ -168,7 +102,7 @@ def progress(
     except ValidationError as error:
         raise inventory.as_invalid(error) from None
     machines.progress(session, parts, token, message, address)
-    return _plain("ok\n")
+    return plain("ok\n")
 
 
 @router.post("/d/{token}/disks")
@@ -191,7 +125,7 @@ def upload_log(
 ) -> PlainTextResponse:
     """An installer's log. Its name is a label, never a path."""
     machines.save_log(session, parts, token, name, content)
-    return _plain("ok\n")
+    return plain("ok\n")
 
 
 # --- boot media -------------------------------------------------------------------------------
