@@ -295,6 +295,11 @@ def client_address(request: Request, trusted: str) -> str:
     return peer
 
 
+def is_proxy_of_ours(request: Request, trusted: str) -> bool:
+    """Whether the peer itself is a trusted proxy."""
+    return request.client is not None and _in(request.client.host, _networks(trusted))
+
+
 @cache
 def _networks(trusted: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     names = [name.strip() for name in trusted.split(",") if name.strip()]

@@ -1,17 +1,18 @@
-"""What do I boot? Asked by firmware and boot loaders, by every machine at every start.
+"""What do I boot, and from which files? Asked by every machine at every start.
 
 An application of its own, of plain routes: the framework's way through dependencies and
-validation takes several times as long as the answer. Whatever is in doubt boots the local disk.
+validation takes several times as long as the answer. No login: a MAC may narrow, never grant.
+Whatever is in doubt boots the local disk.
 """
 
 from __future__ import annotations
 
-from urllib.parse import unquote_plus
+from urllib.parse import quote, unquote_plus
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,9 +22,10 @@ from deployer.core.bootspec import BootDecision, LocalBoot
 from deployer.core.hosts import canonical_mac, canonical_uuid
 from deployer.core.inventory import Firmware
 from deployer.core.text import is_plain_line
-from deployer.services import boot
+from deployer.errors import NotFound
+from deployer.services import boot, media
 from deployer.services.parts import Parts
-from deployer.web.http import client_address, for_log, plain
+from deployer.web.http import client_address, for_log, is_proxy_of_ours, plain
 
 # Beyond this a value cannot come from any firmware, and would only blow up a script.
 _FACT_LIMIT = 256
@@ -86,12 +88,36 @@ async def _grub(request: Request) -> Response:
     return plain(grub.script(await _decision(request)))
 
 
+async def _media(request: Request) -> Response:
+    """A file that the image's manifest lists, and no other; ranges and If-None-Match work."""
+    parts: Parts = request.app.state.parts
+    image, path = request.path_params["image"], request.path_params["path"]
+    if not is_plain_line(image + path):
+        raise NotFound("there is nothing here")
+    found = media.at_a_glance(parts, image, path)
+    if found is None:
+        found = await run_in_threadpool(media.find, parts, image, path)
+    headers = {"ETag": f'"{found.sha256}"'}
+    known = request.headers.get("if-none-match", "")
+    if headers["ETag"] in known or known.strip() == "*":
+        return Response(status_code=304, headers=headers)
+    headers["X-Content-Type-Options"] = "nosniff"
+    kind, settings = "application/octet-stream", parts.settings
+    if settings.accel_redirect and is_proxy_of_ours(request, settings.trusted_proxies):
+        headers["X-Accel-Redirect"] = settings.accel_redirect + quote(f"/{image}/{path}")
+        return Response(headers=headers, media_type=kind)
+    return FileResponse(found.file, stat_result=found.stat, headers=headers, media_type=kind)
+
+
 def application() -> Starlette:
-    return Starlette(routes=[
+    app = Starlette(routes=[
         Route("/boot/ipxe", _ipxe, methods=["GET"]),
         Route("/boot/grub", _grub, methods=["GET"]),
         Route("/boot.ipxe", _entry, methods=["GET"]),
+        Route("/images/{image}/{path:path}", _media, methods=["GET"]),
     ])  # fmt: skip
+    app.router.redirect_slashes = False
+    return app
 
 
 class MachineSide:
@@ -99,8 +125,8 @@ class MachineSide:
 
     def __init__(self, loaders: Starlette, others: ASGIApp) -> None:
         self.loaders, self.others = loaders, others
-        self._paths = frozenset(r.path for r in loaders.routes if isinstance(r, Route))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self.loaders if scope.get("path") in self._paths else self.others
+        for_loaders = scope.get("path", "").startswith(("/boot", "/images/"))
+        app = self.loaders if for_loaders else self.others
         await app(scope, receive, send)

@@ -10,15 +10,14 @@ from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Path, Request
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import ValidationError
 
 from deployer.core.lifecycle import MachineEvent
 from deployer.core.progress import Progress, translated
-from deployer.core.text import is_plain_line
-from deployer.errors import Invalid, NotFound
+from deployer.errors import Invalid
 from deployer.services import inventory, machines
-from deployer.web.dependencies import AddressDep, PartsDep, ReadingDep, WritingDep
+from deployer.web.dependencies import AddressDep, PartsDep, WritingDep
 from deployer.web.http import NO_STORE, parse_json, plain
 
 router = APIRouter()
@@ -126,33 +125,3 @@ def upload_log(
     """An installer's log. Its name is a label, never a path."""
     machines.save_log(session, parts, token, name, content)
     return plain("ok\n")
-
-
-# --- boot media -------------------------------------------------------------------------------
-
-
-@router.api_route("/images/{image}/{path:path}", methods=["GET", "HEAD"])
-def image_file(
-    image: str,
-    path: str,
-    request: Request,
-    parts: PartsDep,
-    session: ReadingDep,
-) -> Response:
-    """A file that the image's manifest lists, and no other; ranges and If-None-Match work."""
-    if not is_plain_line(image + path):
-        raise NotFound("there is nothing here")
-    manifest = inventory.find_image(session, image).manifest
-    entry = next((file for file in manifest["files"] if file["path"] == path), None)
-    folder = (parts.settings.images_dir / image).resolve()
-    file = (folder / path).resolve()
-    if entry is None or not file.is_relative_to(folder) or not file.is_file():
-        raise NotFound("there is nothing here")
-    etag = f'"{entry["sha256"]}"'
-    known = request.headers.get("if-none-match", "")
-    if etag in known or known.strip() == "*":
-        return Response(status_code=304, headers={"ETag": etag})
-    return FileResponse(
-        file, media_type="application/octet-stream",
-        headers={"ETag": etag, "X-Content-Type-Options": "nosniff"},
-    )  # fmt: skip
