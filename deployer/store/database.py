@@ -33,6 +33,7 @@ class Database:
         self._write = self._engine("BEGIN IMMEDIATE", pool_size) if self.is_sqlite else self._read
         self._after_commit: list[Callable[[], None]] = []
         self._local = threading.local()
+        self._turn = threading.Lock()
 
     def _engine(self, begin: str, pool_size: int) -> Engine:
         if not self.is_sqlite:
@@ -104,12 +105,33 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """A session whose work is committed, as a whole, when the block ends without an error."""
-        with _as_unavailable(), Session(self._write, expire_on_commit=False) as session:
+        with (
+            _as_unavailable(),
+            self._our_turn(),
+            Session(self._write, expire_on_commit=False) as session,
+        ):
             session.connection()  # take SQLite's write lock now, not at the first write
             yield session
             session.commit()
         for call in self._after_commit:
             call()
+
+    @contextmanager
+    def _our_turn(self) -> Iterator[None]:
+        """SQLite has one writer at a time, and lets the others look again after ever longer naps.
+        Those of this process wait for each other here instead, and are woken."""
+        if not self.is_sqlite:
+            yield
+        elif self._turn.acquire(timeout=BUSY_SECONDS):
+            try:
+                yield
+            finally:
+                self._turn.release()
+        else:
+            raise Unavailable(
+                "the database does not answer: other transactions of this process take too long",
+                remedy="try again in a few seconds; if it stays so, look at /readyz",
+            )
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Have `call` run after each commit: the worker is told that there may be work."""

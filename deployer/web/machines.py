@@ -1,6 +1,8 @@
 """What installers and new systems call; `web.loaders` is what runs before them.
 
-No login: a token in the path grants, and a wrong one is told nothing.
+No login: a token in the path grants, and a wrong one is told nothing. Each handler is its own
+transaction, committed before it returns: as a dependency, it would begin and end in other threads,
+and keep every other writer waiting in between.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from deployer.core.lifecycle import MachineEvent
 from deployer.core.progress import Progress, translated
 from deployer.errors import Invalid
 from deployer.services import inventory, machines
-from deployer.web.dependencies import AddressDep, PartsDep, WritingDep
+from deployer.web.dependencies import AddressDep, PartsDep
 from deployer.web.http import NO_STORE, parse_json, plain
 
 router = APIRouter()
@@ -33,11 +35,9 @@ def body_limit(path: str) -> int:
 
 
 @router.get("/d/{token}/answers/{path:path}")
-def answer_file(
-    token: str, path: str, parts: PartsDep, session: WritingDep, address: AddressDep
-) -> PlainTextResponse:
+def answer_file(token: str, path: str, parts: PartsDep, address: AddressDep) -> PlainTextResponse:
     """An answer file. The first fetch spends the boot script."""
-    return plain(machines.answer_file(session, parts, token, path, address))
+    return plain(machines.answer_file(parts, token, path, address))
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -83,34 +83,32 @@ def phone_home(
     event: MachineEvent,
     body: BodyDep,
     parts: PartsDep,
-    session: WritingDep,
     address: AddressDep,
 ) -> PlainTextResponse:
     """A machine says how far it got. Saying it twice is fine."""
-    machines.phone_home(session, parts, token, event, body, address)
+    with parts.database.writing() as session:
+        machines.phone_home(session, parts, token, event, body, address)
     return plain("ok\n")
 
 
 @router.post("/d/{token}/progress")
-def progress(
-    token: str, body: BodyDep, parts: PartsDep, session: WritingDep, address: AddressDep
-) -> PlainTextResponse:
+def progress(token: str, body: BodyDep, parts: PartsDep, address: AddressDep) -> PlainTextResponse:
     """The installer tells its stage and percentage."""
     try:
         message = Progress.model_validate(translated(body))
     except ValidationError as error:
         raise inventory.as_invalid(error) from None
-    machines.progress(session, parts, token, message, address)
+    with parts.database.writing() as session:
+        machines.progress(session, parts, token, message, address)
     return plain("ok\n")
 
 
 @router.post("/d/{token}/disks")
-def disks(
-    token: str, body: BodyDep, parts: PartsDep, session: WritingDep, address: AddressDep
-) -> JSONResponse:
+def disks(token: str, body: BodyDep, parts: PartsDep, address: AddressDep) -> JSONResponse:
     """The machine lists its disks; the answer says which one may be written, or to stop."""
     reported = machines.parse_disks(body)
-    answer = machines.choose_disk(session, parts, token, reported, address)
+    with parts.database.writing() as session:
+        answer = machines.choose_disk(session, parts, token, reported, address)
     return JSONResponse(answer, headers=NO_STORE)
 
 
@@ -120,8 +118,8 @@ def upload_log(
     name: Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")],
     content: Annotated[bytes, Depends(_raw)],
     parts: PartsDep,
-    session: WritingDep,
 ) -> PlainTextResponse:
     """An installer's log. Its name is a label, never a path."""
-    machines.save_log(session, parts, token, name, content)
+    with parts.database.writing() as session:
+        machines.save_log(session, parts, token, name, content)
     return plain("ok\n")
