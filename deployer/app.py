@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.types import ASGIApp
 
 from deployer import __version__, resources
 from deployer.answers.families import Catalogue, load_model
@@ -22,7 +23,7 @@ from deployer.services.parts import Parts, utc_now
 from deployer.settings import Settings
 from deployer.store import migrations, people
 from deployer.store.database import Database
-from deployer.web import health, machines, operators
+from deployer.web import health, loaders, machines, operators
 from deployer.web.dependencies import authenticated
 from deployer.web.http import Bodies, RequestLog, install_error_handlers
 
@@ -149,12 +150,14 @@ def create_operator_app(parts: Parts, worker: Worker | None = None) -> FastAPI:
     return app
 
 
-def create_machine_app(parts: Parts) -> FastAPI:
+def create_machine_app(parts: Parts) -> ASGIApp:
     """Machine side: a listener of its own, to be bound to the provisioning network alone."""
-    app = FastAPI(title="Deployer, machine side", openapi_url=None, redirect_slashes=False)
-    app.state.parts = parts
-    install_error_handlers(app)
-    app.include_router(machines.router)
-    app.add_middleware(Bodies, limit=machines.body_limit)
-    app.add_middleware(RequestLog, side="machines")
-    return app
+    installers = FastAPI(title="Deployer, machine side", openapi_url=None, redirect_slashes=False)
+    installers.include_router(machines.router)
+    firmware = loaders.application()
+    for app in (firmware, installers):
+        app.state.parts = parts
+        install_error_handlers(app)
+        app.add_middleware(Bodies, limit=machines.body_limit)
+        app.add_middleware(RequestLog, side="machines")
+    return loaders.MachineSide(firmware, installers)

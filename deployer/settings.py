@@ -32,6 +32,12 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _internal_path(text: str) -> str:
+    if text and not re.fullmatch(r"/[A-Za-z0-9._~/-]+", text, re.ASCII):
+        raise ValueError("must be a path such as /protected/images")
+    return text.rstrip("/")
+
+
 def _networks(text: str) -> str:
     for part in filter(None, (p.strip() for p in text.split(","))):
         ipaddress.ip_network(part, strict=False)
@@ -118,6 +124,12 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[str, AfterValidator(_networks)] = Field(
         default="",
         description="Networks (comma-separated) of proxies whose X-Forwarded-For is believed.",
+    )
+    accel_redirect: Annotated[str, AfterValidator(_internal_path)] = Field(
+        default="",
+        description="Path under which an nginx in front of the machine side has the folder"
+        " `images` of DATA_DIR (deploy/nginx); files are then sent by nginx, to whoever comes"
+        " through it. It must be one of TRUSTED_PROXIES.",
     )
     installs_per_hour: int = Field(
         default=300,

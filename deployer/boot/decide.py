@@ -51,6 +51,10 @@ class Verdict:
     suspicious: bool = False
 
 
+# Without a deployment there is nothing to weigh, whoever asks.
+UNKNOWN, IDLE = Verdict(False, "unknown"), Verdict(False, "idle")
+
+
 def decide(
     request: BootRequest,
     host: HostSpec | None,
@@ -62,9 +66,9 @@ def decide(
 ) -> Verdict:
     """`state`, `claim` and `deadline` are those of the host's unfinished deployment, if any."""
     if host is None:
-        return Verdict(False, "unknown")
+        return UNKNOWN
     if state is None:
-        return Verdict(False, "idle")
+        return IDLE
     if state is not State.BOOTING:
         return Verdict(False, state.value)
     if host.protected:

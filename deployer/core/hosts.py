@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-_SEPARATED = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}", re.ASCII)
-_DOTTED = re.compile(r"[0-9a-fA-F]{4}(\.[0-9a-fA-F]{4}){2}", re.ASCII)
+_MAC = re.compile(
+    r"[0-9a-f]{2}([:-][0-9a-f]{2}){5}|[0-9a-f]{4}(\.[0-9a-f]{4}){2}|[0-9a-f]{12}",
+    re.ASCII | re.IGNORECASE,
+)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
-_BARE = re.compile(r"[0-9a-fA-F]{12}", re.ASCII)
+_NO_SEPARATORS = str.maketrans("", "", ":.-")
 # What firmware reports where nobody filled in the field; no identity at all.
 _PLACEHOLDERS = {"", "none", "not specified", "to be filled by o.e.m.", "default string", "0"}
 
@@ -21,16 +23,14 @@ def canonical_mac(text: Any) -> str:
 
     Multicast, all-zero and 8-byte (EUI-64, InfiniBand) addresses cannot name a NIC that boots.
     """
-    if not isinstance(text, str) or not any(
-        p.fullmatch(text) for p in (_SEPARATED, _DOTTED, _BARE)
-    ):
+    if not isinstance(text, str) or not _MAC.fullmatch(text):
         raise ValueError("must be a MAC address of six bytes, such as 52:54:00:12:34:56")
-    digits = re.sub(r"[:.\-]", "", text).lower()
+    digits = text.translate(_NO_SEPARATORS).lower()
     if digits == "0" * 12:
         raise ValueError("must not be all zeros; give the address that is printed on the NIC")
     if int(digits[:2], 16) & 1:
         raise ValueError("must not be a multicast address (its first byte is odd)")
-    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+    return ":".join(re.findall("..", digits))
 
 
 def canonical_uuid(text: Any) -> str:

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sqlmodel import Session
 
 from deployer.answers import prepare
 from deployer.answers.context import Machine, Snapshot
-from deployer.boot.decide import BootRequest, Claim, Limits, Verdict, decide
+from deployer.boot.decide import IDLE, UNKNOWN, BootRequest, Claim, Limits, Verdict, decide
 from deployer.core.bootspec import BootDecision, InstallerBoot, LocalBoot
 from deployer.core.inventory import Firmware, HostSpec, LocalBootMethod
 from deployer.core.lifecycle import State
 from deployer.observe import log, metrics
 from deployer.services import deployments
 from deployer.services.parts import Parts
+from deployer.store import boots, hosts, images
 from deployer.store import deployments as store
-from deployer.store import hosts, images
 from deployer.store.tables import Deployment
 
-_LIVE_IMAGE = {"x86_64": "live-x86_64", "arm64": "live-arm64"}
+_LIVE_IMAGE: dict[str, str] = {"x86_64": "live-x86_64", "arm64": "live-arm64"}
 _LOADER_FILE = "local.efi"
+
+
+Arch = Literal["x86_64", "arm64"]
 
 
 @dataclass(frozen=True)
@@ -31,24 +34,54 @@ class Asking:
 
     request: BootRequest
     firmware: Firmware
-    arch: Literal["x86_64", "arm64"]
+    arch: Arch
 
 
-def answer(parts: Parts, asking: Asking) -> BootDecision:
+class Answer(NamedTuple):
+    """`served` and `reason` are for our log and metrics; the machine never sees them."""
+
+    decision: BootDecision
+    served: Literal["installer", "local"]
+    reason: str
+
+
+def at_a_glance(parts: Parts, mac: str, firmware: Firmware, arch: Arch) -> Answer | None:
+    """The local disk for a machine without a deployment, which is nearly every one that asks.
+
+    Fast enough for the event loop. None in every other case, and in doubt: then ask `answer`.
+    """
+    try:
+        found = boots.glance(parts.database, mac, _LIVE_IMAGE[arch], _LOADER_FILE)
+    except Exception:
+        return None
+    if found is None or found.state is not None:
+        return None
+    method, reason = found.local_boot, (IDLE if found.known else UNKNOWN).reason
+    if isinstance(method, dict):
+        method = method.get(firmware, "auto")
+    loader = _loader_url(parts, arch) if found.has_loader else None
+    return _counted(LocalBoot(method, firmware, reason, loader), reason)
+
+
+def answer(parts: Parts, asking: Asking) -> Answer:
     """The decision. Whatever goes wrong on our side, the machine boots its own disk."""
     try:
         decision, reason = _answer(parts, asking)
     except Exception as error:  # a fault of ours must not leave a machine at a prompt
         log.error("boot_fallback", mac=asking.request.mac, error=str(error), exc_info=True)
         decision, reason = LocalBoot("auto", asking.firmware, "error"), "error"
-    served = "installer" if isinstance(decision, InstallerBoot) else "local"
+    return _counted(decision, reason)
+
+
+def _counted(decision: BootDecision, reason: str) -> Answer:
+    served: Literal["installer", "local"] = (
+        "installer" if isinstance(decision, InstallerBoot) else "local"
+    )
     metrics.boots.labels(served, reason).inc()
-    log.info("boot", mac=asking.request.mac, served=served, reason=reason)
-    return decision
+    return Answer(decision, served, reason)
 
 
 def _answer(parts: Parts, asking: Asking) -> tuple[BootDecision, str]:
-    # Nearly every request ends here: no installer, nothing to write.
     with parts.database.reading() as session:
         host = hosts.by_mac(session, asking.request.mac)
         live = store.unfinished_of(session, host.id) if host else None
@@ -181,6 +214,10 @@ def _local(session: Session, parts: Parts, asking: Asking, method: LocalBootMeth
     has_loader = image is not None and any(
         file["path"] == _LOADER_FILE for file in image.manifest["files"]
     )
-    base = parts.settings.effective_machine_url
-    url = f"{base}/images/{_LIVE_IMAGE[asking.arch]}/{_LOADER_FILE}" if has_loader else None
+    url = _loader_url(parts, asking.arch) if has_loader else None
     return _Local(method, asking.firmware, url)
+
+
+def _loader_url(parts: Parts, arch: Arch) -> str:
+    base = parts.settings.effective_machine_url
+    return f"{base}/images/{_LIVE_IMAGE[arch]}/{_LOADER_FILE}"

@@ -46,11 +46,17 @@ def _nothing_here() -> NotFound:
 
 
 def _by_token(
-    session: Session, parts: Parts, token: str, purpose: Purpose, *, grace: bool = False
+    session: Session,
+    parts: Parts,
+    token: str,
+    purpose: Purpose,
+    *,
+    grace: bool = False,
+    lock: bool = True,
 ) -> Deployment:
     """The deployment that this token opens now, its row locked."""
     id_ = deployment_of(parts.key, token, purpose)
-    deployment = store.get(session, id_, lock=True) if id_ else None
+    deployment = store.get(session, id_, lock=lock) if id_ else None
     if deployment is None or deployment.state == State.QUEUED:
         raise _nothing_here()
     if State(deployment.state) in UNFINISHED:
@@ -62,24 +68,21 @@ def _by_token(
     raise _nothing_here()
 
 
-def answer_file(session: Session, parts: Parts, token: str, path: str, address: str) -> str:
+def answer_file(parts: Parts, token: str, path: str, address: str) -> str:
     """The rendered file; the first fetch of any ends `booting`, so the script is spent."""
+    with parts.database.reading() as session:
+        deployment = _by_token(session, parts, token, Purpose.ANSWERS, lock=False)
+        again = deployment.state != State.BOOTING and deployment.answers_address == address
+        if again:  # nothing to write down, so no turn among the writers
+            return _rendered(session, parts, deployment, path)
+    with parts.database.writing() as session:
+        return _first_answer(session, parts, token, path, address)
+
+
+def _first_answer(session: Session, parts: Parts, token: str, path: str, address: str) -> str:
     deployment = _by_token(session, parts, token, Purpose.ANSWERS)
-    snapshot = Snapshot.from_json(deployment.snapshot)
-    found = deployments.family_of(parts, snapshot.profile)
-    answer = next((a for a in found.family.answers if a.path == path), None)
-    if answer is None or not _still_readable(deployment, answer):
-        raise _nothing_here()
+    text = _rendered(session, parts, deployment, path)
     _refuse_other_address(session, parts, deployment, address)
-    context = deployments.context_of(
-        parts,
-        snapshot,
-        deployment.id,
-        deployment.vars,
-        Machine(**deployment.reported.get("boot", {})),
-        secrets=secrets.values_for(session, parts, snapshot.profile),
-    )
-    text = prepare.answers(found, context)[path]
     if deployment.answers_first_at is None:
         deployment.answers_first_at, deployment.answers_address = parts.clock(), address
     if deployment.state == State.BOOTING:
@@ -89,6 +92,23 @@ def answer_file(session: Session, parts: Parts, token: str, path: str, address: 
         )  # fmt: skip
     session.add(deployment)
     return text
+
+
+def _rendered(session: Session, parts: Parts, deployment: Deployment, path: str) -> str:
+    snapshot = Snapshot.from_json(deployment.snapshot)
+    found = deployments.family_of(parts, snapshot.profile)
+    answer = next((a for a in found.family.answers if a.path == path), None)
+    if answer is None or not _still_readable(deployment, answer):
+        raise _nothing_here()
+    context = deployments.context_of(
+        parts,
+        snapshot,
+        deployment.id,
+        deployment.vars,
+        Machine(**deployment.reported.get("boot", {})),
+        secrets=secrets.values_for(session, parts, snapshot.profile),
+    )
+    return prepare.answers(found, context)[path]
 
 
 def _still_readable(deployment: Deployment, answer: Answer) -> bool:

@@ -6,6 +6,8 @@ when it begins (BEGIN IMMEDIATE), so it can never fail half-way because another 
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +32,8 @@ class Database:
         self._read = self._engine("BEGIN", pool_size)
         self._write = self._engine("BEGIN IMMEDIATE", pool_size) if self.is_sqlite else self._read
         self._after_commit: list[Callable[[], None]] = []
+        self._local = threading.local()
+        self._turn = threading.Lock()
 
     def _engine(self, begin: str, pool_size: int) -> Engine:
         if not self.is_sqlite:
@@ -75,15 +79,59 @@ class Database:
         with _as_unavailable(), Session(self._read, expire_on_commit=False) as session:
             yield session
 
+    def glance(self, statement: str, values: dict[str, Any]) -> Any:
+        """The first row as SQLite stores it, in microseconds; None when it cannot be had so fast.
+
+        For the event loop, which nothing may hold up: a reader of SQLite in WAL mode waits for no
+        writer, and where it would have to all the same, it gives up at once. PostgreSQL is a
+        network away, so there is never a row.
+        """
+        if not self.is_sqlite:
+            return None
+        try:
+            return self._glancing().execute(statement, values).fetchone()
+        except sqlite3.Error:
+            return None
+
+    def _glancing(self) -> sqlite3.Connection:
+        """A connection of this thread's own: each statement is a transaction that only reads."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(str(self.url.database), timeout=0, isolation_level=None)
+            connection.execute("PRAGMA query_only = ON")
+            self._local.connection = connection
+        return connection
+
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """A session whose work is committed, as a whole, when the block ends without an error."""
-        with _as_unavailable(), Session(self._write, expire_on_commit=False) as session:
+        with (
+            _as_unavailable(),
+            self._our_turn(),
+            Session(self._write, expire_on_commit=False) as session,
+        ):
             session.connection()  # take SQLite's write lock now, not at the first write
             yield session
             session.commit()
         for call in self._after_commit:
             call()
+
+    @contextmanager
+    def _our_turn(self) -> Iterator[None]:
+        """SQLite has one writer at a time, and lets the others look again after ever longer naps.
+        Those of this process wait for each other here instead, and are woken."""
+        if not self.is_sqlite:
+            yield
+        elif self._turn.acquire(timeout=BUSY_SECONDS):
+            try:
+                yield
+            finally:
+                self._turn.release()
+        else:
+            raise Unavailable(
+                "the database does not answer: other transactions of this process take too long",
+                remedy="try again in a few seconds; if it stays so, look at /readyz",
+            )
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Have `call` run after each commit: the worker is told that there may be work."""

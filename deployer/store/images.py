@@ -8,6 +8,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from deployer.core.ids import new_id
+from deployer.store.database import Database
 from deployer.store.tables import Image
 
 
@@ -23,6 +24,29 @@ def save(session: Session, manifest: dict[str, Any], now: datetime) -> Image:
     session.add(image)
     session.flush()
     return image
+
+
+# Always one row, so that no row means that it could not be had.
+_CHECKSUM = """
+SELECT (
+    SELECT json_extract(file.value, '$.sha256')
+    FROM images, json_each(images.manifest, '$.files') AS file
+    WHERE images.name = :image AND json_extract(file.value, '$.path') = :path
+)
+"""
+
+
+def glance_at_checksum(database: Database, image: str, path: str) -> tuple[str | None] | None:
+    """What `checksum` says; None where that takes longer than the event loop may wait."""
+    row: tuple[str | None] | None = database.glance(_CHECKSUM, {"image": image, "path": path})
+    return row
+
+
+def checksum(session: Session, image: str, path: str) -> str | None:
+    """The SHA-256 of a file that the image's manifest lists."""
+    found = by_name(session, image)
+    files = found.manifest["files"] if found else []
+    return next((file["sha256"] for file in files if file["path"] == path), None)
 
 
 def page(session: Session, *, after: str, limit: int) -> list[Image]:

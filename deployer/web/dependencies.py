@@ -20,7 +20,8 @@ from deployer.web.http import client_address
 PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
 
 
-def parts_of(request: Request) -> Parts:
+# Those without a database are coroutines: FastAPI would call each of them in a thread of its own.
+async def parts_of(request: Request) -> Parts:
     parts: Parts = request.app.state.parts
     return parts
 
@@ -44,7 +45,7 @@ ReadingDep = Annotated[Session, Depends(_reading, scope="function")]
 WritingDep = Annotated[Session, Depends(_writing, scope="function")]
 
 
-def _address(request: Request, parts: PartsDep) -> str:
+async def _address(request: Request, parts: PartsDep) -> str:
     return client_address(request, parts.settings.trusted_proxies)
 
 

@@ -8,12 +8,14 @@ import json
 import math
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployer.core.ids import new_id
@@ -24,6 +26,11 @@ from deployer.services.parts import utc_now
 
 _BODY_SECONDS = 30
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def plain(text: str) -> PlainTextResponse:
+    """For machines: as text, never kept by anything on the way."""
+    return PlainTextResponse(text, headers=NO_STORE)
 
 
 # --- errors -----------------------------------------------------------------------------------
@@ -106,7 +113,7 @@ def _unexpected(request: Request, error: Exception) -> Response:
     )
 
 
-def install_error_handlers(app: FastAPI) -> None:
+def install_error_handlers(app: Starlette) -> None:
     app.add_exception_handler(DeployerError, _own_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
@@ -233,11 +240,17 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 # --- one line per request ---------------------------------------------------------------------
 
 
+def for_log(request: Request, **facts: str) -> None:
+    """Add what the handler found out to the line of this request."""
+    request.scope["deployer.facts"] = facts
+
+
 class RequestLog:
     """One log line and one measurement per request. Tokens in paths and queries stay out of it."""
 
     def __init__(self, app: ASGIApp, side: str) -> None:
         self.app, self.side = app, side
+        self.log = log.bind(side=side)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -256,10 +269,11 @@ class RequestLog:
         finally:
             seconds = time.perf_counter() - began
             metrics.requests.labels(self.side, status).observe(seconds)
-            log.info(
-                "request", side=self.side, method=scope["method"],
+            self.log.info(
+                "request", method=scope["method"],
                 path=masked_path(scope["path"]), status=status,
                 ms=round(seconds * 1000, 1), client=(scope.get("client") or ["?"])[0],
+                **scope.get("deployer.facts", {}),
             )  # fmt: skip
 
 
@@ -272,15 +286,24 @@ def client_address(request: Request, trusted: str) -> str:
     A header from anybody else is ignored: it would let a client choose its address (THREATS T006).
     """
     peer = request.client.host if request.client else "unknown"
-    names = [name.strip() for name in trusted.split(",") if name.strip()]
-    networks = [ipaddress.ip_network(name, strict=False) for name in names]
-    if not _in(peer, networks):
+    if not (networks := _networks(trusted)) or not _in(peer, networks):
         return peer
     forwarded = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
     for hop in reversed([h.strip() for h in forwarded if h.strip()]):
         if not _in(hop, networks):
             return hop if _is_address(hop) else peer
     return peer
+
+
+def is_proxy_of_ours(request: Request, trusted: str) -> bool:
+    """Whether the peer itself is a trusted proxy."""
+    return request.client is not None and _in(request.client.host, _networks(trusted))
+
+
+@cache
+def _networks(trusted: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    names = [name.strip() for name in trusted.split(",") if name.strip()]
+    return [ipaddress.ip_network(name, strict=False) for name in names]
 
 
 def _is_address(text: str) -> bool:

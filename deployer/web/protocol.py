@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from deployer.web.sendfile import with_pathsend
 
 # Far more than any firmware or installer sends, and far too little to fill our memory.
 _HEAD_BYTES = 32 * 1024
@@ -59,11 +61,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._unused_bytes > _HEAD_BYTES:
             self._refuse("The head of this request is too large.")
+        elif self._in_head and self._patience is None:
+            self._wait_for_head()  # nearly every head comes whole, and needs no timer
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
-        self._wait_for_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # A trailer comes after the head was judged; uvicorn would still add it to the headers.
@@ -85,11 +88,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unused_bytes = 0
         super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, with_pathsend(app, cycle))
+
     def _wait_for_head(self) -> None:
-        if self._patience is None:
-            self._patience = self.loop.call_later(
-                _HEAD_SECONDS, self._refuse, "The head of this request took too long."
-            )
+        self._patience = self.loop.call_later(
+            _HEAD_SECONDS, self._refuse, "The head of this request took too long."
+        )
 
     def _stop_waiting(self) -> None:
         if self._patience is not None:

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.types import ASGIApp
 
 DISK = {"name": "vda", "path": "/dev/vda", "size": 8 * 2**30, "serial": "DISK-1", "type": "ssd"}
 
@@ -16,7 +16,7 @@ class FakeMachine:
     """One NIC at one address. What it learned stays with it, as with a real machine."""
 
     def __init__(
-        self, app: FastAPI, mac: str = "52:54:00:12:34:56", address: str = "10.0.0.7"
+        self, app: ASGIApp, mac: str = "52:54:00:12:34:56", address: str = "10.0.0.7"
     ) -> None:
         self.mac, self.address = mac, address
         self.http = TestClient(app, client=(address, 40000), raise_server_exceptions=False)

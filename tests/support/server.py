@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from deployer import serve
 from tests.support.postgres import free_port
@@ -21,7 +21,7 @@ from tests.support.postgres import free_port
 class RunningServer:
     """Context manager; configured as `deployer serve` does it, in a thread of this process."""
 
-    def __init__(self, app: FastAPI, protocol: type[asyncio.Protocol] | None = None) -> None:
+    def __init__(self, app: ASGIApp, protocol: type[asyncio.Protocol] | None = None) -> None:
         self.port = free_port()
         self._server: Any = serve._server(app, f"127.0.0.1:{self.port}", "MACHINE_LISTEN")
         self._server.config.lifespan = "off"  # we have none, and it complains when it is cut short

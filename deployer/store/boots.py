@@ -1,0 +1,43 @@
+"""What a boot request needs to know, in one query: asked more often than anything else, by far."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from deployer.store.database import Database
+
+# Always one row. Each join is by a key or a unique index, so the number of hosts does not matter.
+_GLANCE = """
+SELECT hosts.id, json_extract(hosts.spec, '$.local_boot'), deployments.state, EXISTS (
+    SELECT 1 FROM images, json_each(images.manifest, '$.files') AS file
+    WHERE images.name = :image AND json_extract(file.value, '$.path') = :loader
+)
+FROM (SELECT :mac AS mac) AS asked
+LEFT JOIN host_macs ON host_macs.mac = asked.mac
+LEFT JOIN hosts ON hosts.id = host_macs.host_id
+LEFT JOIN deployments ON deployments.host_id = hosts.id AND deployments.ended_at IS NULL
+"""
+
+
+class Glance(NamedTuple):
+    """`local_boot` as it is stored; `state` is None without an unfinished deployment."""
+
+    known: bool
+    local_boot: Any
+    state: str | None
+    has_loader: bool
+
+
+def glance(database: Database, mac: str, image: str, loader: str) -> Glance | None:
+    """As of the last commit; None where this takes longer than the event loop may wait.
+
+    `has_loader`: `image` is here and has a file `loader`.
+    """
+    row = database.glance(_GLANCE, {"mac": mac, "image": image, "loader": loader})
+    if row is None:
+        return None
+    host, method, state, has_loader = row
+    # SQLite gives a string as it is, and an object as JSON.
+    local_boot = json.loads(method) if method and method[0] == "{" else method or "auto"
+    return Glance(host is not None, local_boot, state, bool(has_loader))
