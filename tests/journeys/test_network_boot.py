@@ -67,6 +67,39 @@ def test_from_dhcp_to_a_login(lab: NetLab, firmware: Firmware, boots: Boots, mod
     else:
         lab.netboots("--mode", "full", "--range", RANGE)
     id_ = becomes_web01(lab, firmware, boots)
-    print(saw(lab, id_))
-    for line in lab.history(id_):
-        print(line)
+    expected = {
+        "pxe": ["dhcp_offer", "dhcp_ack", "tftp_read", "dhcp_script"],
+        # From then on the file comes by HTTP, and DHCP sees no more of it than iPXE's question.
+        "http": ["dhcp_offer", "dhcp_ack", "dhcp_script"],
+        # A BIOS of QEMU has iPXE in its network card.
+        None: ["dhcp_script"],
+    }[boots]
+    assert [event for event in saw(lab, id_) if event in expected] == expected
+
+
+@pytest.mark.qemu
+def test_a_site_that_keeps_grub_as_its_loader(lab: NetLab) -> None:
+    lab.netboots("--mode", "full", "--range", RANGE, "--loader", "grub")
+    id_ = becomes_web01(lab, "uefi", "pxe")
+    read = [line["detail"]["file"] for line in lab.history(id_) if line["event"] == "tftp_read"]
+    assert read[0] == "grub-x86_64.efi"
+    assert "dhcp_script" not in saw(lab, id_), "no iPXE was there"
+
+
+@pytest.mark.qemu
+def test_a_site_that_keeps_pxelinux_as_its_loader(lab: NetLab) -> None:
+    """The iPXE in QEMU's network card plays the PXE ROM here: it is sent to PXELINUX, too."""
+    fragment = lab.folder / "fragment.conf"
+    fragment.write_text("dhcp-boot=tag:ipxe,tag:arch0,lpxelinux.0\n")
+    lab.netboots(
+        "--mode", "full", "--range", RANGE, "--loader", "pxelinux", "--fragment", str(fragment)
+    )
+    machine = lab.plugs_in("bios", None)
+    lab.describes(machine)
+    id_ = lab.arms()
+    with machine:
+        lab.becomes(id_, "ready", machine)
+        assert lab.logs_in(machine, "hostname").startswith("web01\n")
+        assert "PXELINUX" in machine.console()
+    read = [line["detail"]["file"] for line in lab.history(id_) if line["event"] == "tftp_read"]
+    assert "lpxelinux.0" in read
