@@ -15,8 +15,9 @@ LOADERS := $(MEDIA)/loaders/image.json
 JOBS ?= 4
 MACHINES ?= 2
 PYTEST := $(BIN)/pytest --dist worksteal
-# The demo's firmware, bios or uefi, and whether service and machine stay up until Ctrl-C.
+# The demo's firmware, bios or uefi; what it installs, debian-12-image or debian-12; and whether service and machine stay up until Ctrl-C.
 FIRMWARE ?= bios
+PROFILE ?= debian-12-image
 KEEP ?=
 
 help:  ## this list
@@ -35,8 +36,8 @@ $(LIVE) $(DEBIAN) $(LOADERS): $(wildcard deployer/media/build/*.py) | setup
 $(INSTALLER): deployer/media/build/debian_installer.py | setup
 	$(BIN)/deployer image add debian-12 --dir $(@D)
 
-demo: media  ## install a real Debian in a QEMU machine [FIRMWARE=uefi] [KEEP=1: leave it running]
-	@$(BIN)/python -m lab.demo --firmware $(FIRMWARE) $(if $(KEEP),--keep)
+demo: media  ## a real Debian in a QEMU machine [FIRMWARE=uefi] [PROFILE=debian-12] [KEEP=1: stays on]
+	@$(BIN)/python -m lab.demo --firmware $(FIRMWARE) --profile $(PROFILE) $(if $(KEEP),--keep)
 
 test: media  ## all tests but the longest journeys
 	@$(PYTEST) -n $(JOBS) -m "not qemu and not e2e"

@@ -23,10 +23,14 @@ _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._+~%/-]+", re.ASCII)
 
 
 class Mirror:
-    """Context manager. `serves`: the paths that it has; everything else is a 404."""
+    """Context manager. `serves`: the paths that it has, everything else is a 404; `cuts`: those of
+    which it sends half, and hangs up."""
 
-    def __init__(self, cache: Path, serves: Callable[[str], bool] = lambda path: True) -> None:
-        self.cache, self.serves = cache, serves
+    def __init__(
+        self, cache: Path, serves: Callable[[str], bool] = lambda path: True,
+        cuts: Callable[[str], bool] = lambda path: False,
+    ) -> None:  # fmt: skip
+        self.cache, self.serves, self.cuts = cache, serves, cuts
         self.upstream = mirror_or_host_mirror(None)
         self.http = httpx.Client(follow_redirects=True, timeout=60)
         self.asked: list[str] = []
@@ -100,7 +104,10 @@ class Mirror:
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                if body:
+                if body and mirror.cuts(path):
+                    self.wfile.write(content[: len(content) // 2])
+                    self.close_connection = True
+                elif body:
                     self.wfile.write(content)
 
             def log_message(self, *_: Any) -> None:

@@ -22,8 +22,16 @@ from rich.markup import escape
 
 from deployer.cli.client import Client
 from deployer.errors import DeployerError
-from lab.demo.operator import blank_machine, describe, import_images, new_token, request_deployment
-from lab.demo.places import FOLDER, HOST, PROFILE, DemoError
+from lab.demo.operator import (
+    blank_machine,
+    describe,
+    import_images,
+    new_token,
+    public_key,
+    request_deployment,
+)
+from lab.demo.places import FOLDER, HOST, MIRROR_CACHE, DemoError
+from lab.demo.profiles import PROFILES, DemoProfile
 from lab.demo.screen import (
     LOGIN,
     heading,
@@ -37,6 +45,7 @@ from lab.demo.screen import (
 )
 from lab.demo.service import Service, take_lock
 from lab.machine import Firmware, Machine, free_port
+from lab.mirror import Mirror
 
 _CONSOLE_LINES = 30
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -52,6 +61,7 @@ class Demo:
     console: Console
     stack: ExitStack
     firmware: Firmware
+    profile: DemoProfile
     service: Service = field(default_factory=Service)
     ssh_port: int = field(default_factory=free_port)
     token: str = ""
@@ -65,25 +75,40 @@ class Demo:
         self.console.print(f"  deployer serve, on {self.service.url}")
         self.token = new_token(self.service)
         self.api = api = self.stack.enter_context(Client(self.service.url, self.token))
-        for name in import_images(api, self.service):
+        for name in import_images(api, self.service, self.profile.folders):
             self.console.print(f"  {name} imported, checksums verified")
-        describe(api, self.ssh_port)
+        describe(api, self.ssh_port, self.profile.described(self._mirror(), public_key()))
         self._install(api)
         write_ssh_config(self.ssh_port)
         log_in(self.console)
 
+    def _mirror(self) -> str:
+        """The address of a Debian mirror for the machine, when this profile needs one."""
+        if not self.profile.needs_mirror:
+            return ""
+        mirror = self.stack.enter_context(Mirror(MIRROR_CACHE))
+        lacking = mirror.lacking("12")
+        self.console.print("  a mirror for the machine: the one that apt uses here, passed on")
+        if lacking:
+            self.console.print(
+                f"  [yellow]It lacks {len(lacking)} parts of Debian's installer, {lacking[0]} the"
+                " first: the installation cannot be completed here. It will run as far as it comes,"
+                " and end as failed, with that cause.[/]", soft_wrap=True,
+            )  # fmt: skip
+        return mirror.url
+
     def _install(self, api: Client) -> None:
-        heading(self.console, f"Host {HOST} becomes {PROFILE}")
+        heading(self.console, f"Host {HOST} becomes {self.profile.name}")
         self.machine = machine = blank_machine(self.firmware, self.service, self.ssh_port)
         kind = machine.accelerator.split(",")[0].upper()
         self.console.print(
             f"  QEMU ({kind}), {self.firmware.upper()}, an empty disk, network first"
         )
-        self.deployment = id_ = request_deployment(api)
+        self.deployment = id_ = request_deployment(api, self.profile.name)
         self.stack.enter_context(machine)
         self.console.print("  switched on, as a person would do it\n")
-        with picture(api, id_, self.console) as view:
-            watch(api, id_, machine, view, self.service)
+        with picture(api, id_, self.profile.name, self.console) as view:
+            watch(api, id_, machine, view, self.service, self.profile.patience)
         events = api.get(f"/deployments/{id_}/events")["items"]
         tell_history(self.console, events)
         tell_facts(self.console, events)
@@ -147,6 +172,7 @@ def play(demo: Demo, keep: bool) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m lab.demo", description=__doc__)
     parser.add_argument("--firmware", choices=["bios", "uefi"], default="bios")
+    parser.add_argument("--profile", choices=sorted(PROFILES), default="debian-12-image")
     parser.add_argument("--keep", action="store_true", help="leave all running until Ctrl-C")
     wanted = parser.parse_args()
     FOLDER.mkdir(mode=0o700, exist_ok=True)
@@ -155,7 +181,7 @@ def main() -> int:
         console.width = _PIPE_WIDTH
     code = 130
     with ExitStack() as stack, interruptible(console):
-        code = play(Demo(console, stack, wanted.firmware), wanted.keep)
+        code = play(Demo(console, stack, wanted.firmware, PROFILES[wanted.profile]), wanted.keep)
     console.print("Service and machine are switched off; `make demo KEEP=1` leaves them on.")
     return code
 

@@ -8,11 +8,12 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from deployer.cli.client import Client
 from deployer.core.lifecycle import RESTING, State
-from lab.demo.places import FOLDER, HOST, IMAGES, KEY, MAC, PROFILE, ROOT, DemoError
+from lab.demo.places import FOLDER, HOST, KEY, MAC, ROOT, DemoError
 from lab.demo.service import Service
 from lab.machine import DiskSpec, Firmware, Machine, best_accelerator
 
@@ -28,9 +29,9 @@ def new_token(service: Service) -> str:
     return service.command("token", "create", "--name", "demo", "--role", "admin")
 
 
-def import_images(api: Client, service: Service) -> Iterator[str]:
+def import_images(api: Client, service: Service, folders: list[Path]) -> Iterator[str]:
     """The images that the service did not have yet, exactly as they are now."""
-    for folder in IMAGES:
+    for folder in folders:
         if not (folder / "image.json").exists():
             raise DemoError(f"{folder} is not there; `make media` builds it")
         files = json.loads((folder / "image.json").read_text())["files"]
@@ -47,7 +48,7 @@ def public_key() -> str:
     return KEY.with_suffix(".pub").read_text().strip()
 
 
-def describe(api: Client, ssh_port: int) -> None:
+def describe(api: Client, ssh_port: int, profile: Json) -> None:
     """Host and profile as they must be now, whatever a run before left."""
     host = {
         "macs": [MAC], "power": {"driver": "manual"}, "protected": False,
@@ -57,24 +58,18 @@ def describe(api: Client, ssh_port: int) -> None:
         api.send("PATCH", f"/hosts/{HOST}", host)
     else:
         api.send("POST", "/hosts", {"name": HOST, **host})
-    profile = {
-        "name": PROFILE, "os": "image", "release": "debian-12", "locale": "C.UTF-8",
-        "storage": {"disk": {"min_size": "2G"}},
-        "users": [{"name": "ops", "sudo": True, "ssh_keys": [public_key()]}],
-        "verify": {"release": "12", "packages": ["openssh-server"]},
-    }  # fmt: skip
-    if api.find(f"/profiles/{PROFILE}"):
-        api.send("PUT", f"/profiles/{PROFILE}", profile)
+    if api.find(f"/profiles/{profile['name']}"):
+        api.send("PUT", f"/profiles/{profile['name']}", profile)
     else:
         api.send("POST", "/profiles", profile)
 
 
-def request_deployment(api: Client) -> str:
+def request_deployment(api: Client, profile: str) -> str:
     """The id of a new deployment that waits for its machine; an unfinished one is cancelled."""
     for old in api.items("/deployments", {"host": HOST}):
         if old["state"] not in RESTING:
             api.send("POST", f"/deployments/{old['id']}/cancel")
-    id_: str = api.send("POST", "/deployments", {"host": HOST, "profile": PROFILE})["id"]
+    id_: str = api.send("POST", "/deployments", {"host": HOST, "profile": profile})["id"]
     end = time.monotonic() + _BOOTING_SECONDS
     while api.get(f"/deployments/{id_}")["state"] == State.QUEUED:
         if time.monotonic() > end:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".demo"
-IMAGES = [ROOT / ".cache/images" / name for name in ("live-x86_64", "debian-12-x86_64")]
+IMAGES = ROOT / ".cache/images"
+MIRROR_CACHE = ROOT / ".cache/lab/mirror"
 COMMAND = ROOT / ".venv/bin/deployer"
 KEY = FOLDER / "key"
-HOST, PROFILE, MAC = "demo", "debian-12-image", "52:54:00:de:00:01"
+HOST, MAC = "demo", "52:54:00:de:00:01"
 
 
 class DemoError(Exception):

@@ -18,11 +18,10 @@ from deployer.cli.client import Client
 from deployer.cli.watch import OneMachine
 from deployer.core.lifecycle import RESTING, State
 from deployer.core.text import printable
-from lab.demo.places import FOLDER, HOST, KEY, PROFILE, ROOT, DemoError
+from lab.demo.places import FOLDER, HOST, KEY, ROOT, DemoError
 from lab.demo.service import Service
 from lab.machine import Machine
 
-_INSTALL_SECONDS = 900
 _POLL_SECONDS = 0.4
 # What the live system says on its console when it can do no more; it tells the service too, if
 # it can, and has so long for that.
@@ -77,21 +76,23 @@ def seconds_in(events: Json) -> Iterator[tuple[str, float]]:
 
 
 @contextmanager
-def picture(api: Client, id_: str, console: Console) -> Iterator[Picture]:
+def picture(api: Client, id_: str, profile: str, console: Console) -> Iterator[Picture]:
     """On a terminal the same that `deployer deploy --wait` shows; elsewhere lines."""
-    usual = api.get(f"/profiles/{PROFILE}/usual")["seconds"]
+    usual = api.get(f"/profiles/{profile}/usual")["seconds"]
     if not console.is_terminal:
         yield Lines(api, usual, console)
         return
-    moving = OneMachine(api, {PROFILE: usual})
+    moving = OneMachine(api, {profile: usual})
     moving.show([api.get(f"/deployments/{id_}")])
     with Live(get_renderable=moving.render, console=console, refresh_per_second=4):
         yield moving
 
 
-def watch(api: Client, id_: str, machine: Machine, picture: Picture, service: Service) -> None:
-    """Until it is ready; DemoError when it does not come to that."""
-    end = time.monotonic() + _INSTALL_SECONDS
+def watch(
+    api: Client, id_: str, machine: Machine, picture: Picture, service: Service, patience: float
+) -> None:
+    """Until it is ready; DemoError when it does not come to that within `patience` seconds."""
+    end = time.monotonic() + patience
     while (now := api.get(f"/deployments/{id_}"))["state"] != State.READY:
         picture.show([now])
         if now["state"] in RESTING:

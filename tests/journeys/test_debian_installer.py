@@ -62,6 +62,27 @@ def test_f017_a_part_that_the_mirror_lacks_ends_the_deployment_before_the_disk_i
 
 @pytest.mark.e2e
 @pytest.mark.parametrize(
+    ("path", "cause"),
+    [
+        ("/Packages.xz", "the installer asks retriever/net/error and waits"),
+        ("/Release", "the installer asks mirror/bad and waits"),
+    ],
+    ids=["an index", "all there is"],
+)
+def test_f017_a_mirror_that_hangs_up_in_the_middle(lab: Lab, path: str, cause: str) -> None:
+    machine = lab.a_machine("bios")
+    with Mirror(MIRROR_CACHE, cuts=lambda asked: asked.endswith(path)) as mirror:
+        describes(lab, machine, mirror)
+        id_ = lab.arms()
+        with machine:
+            lab.becomes(id_, "failed", machine)
+    told = lab.deployment(id_)
+    assert told["cause"].startswith(cause)
+    assert told["disk"] is None
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
     ("firmware", "layout"), [("bios", "plain"), ("uefi", "lvm"), ("bios", "raid1")]
 )
 def test_a_complete_installation(lab: Lab, firmware: Any, layout: str) -> None:
