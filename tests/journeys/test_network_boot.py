@@ -36,15 +36,16 @@ def saw(lab: NetLab, id_: str) -> list[str]:
     return [line["event"] for line in told]
 
 
-def becomes_web01(lab: NetLab, firmware: Firmware, boots: Boots) -> str:
-    """Install it, look for ourselves, and let it come by the network once more."""
+def becomes_web01(lab: NetLab, firmware: Firmware, boots: Boots, layout: str = "plain") -> str:
+    """Install it, let it come by the network once more, and look for ourselves."""
     machine = lab.plugs_in(firmware, boots)
-    lab.describes(machine)
+    lab.describes(machine, storage={"disk": {"min_size": "5G"}, "layout": layout})
     id_ = lab.arms()
     with machine:
         lab.becomes(id_, "ready", machine)
-        seen = lab.logs_in(machine, "hostname; ls /sys/firmware")
+        seen = lab.logs_in(machine, "hostname; findmnt -no SOURCE /; ls /sys/firmware")
         assert seen.startswith("web01\n")
+        assert ("/dev/mapper/vg0-root" if layout == "lvm" else "/dev/vda3") in seen
         assert ("efi\n" in seen) is (firmware == "uefi")
     return id_
 
@@ -53,7 +54,7 @@ CASES: list[Any] = [
     pytest.param("uefi", "pxe", "full", id="uefi-pxe-full", marks=pytest.mark.qemu),
     pytest.param("uefi", "http", "full", id="uefi-http-full", marks=pytest.mark.e2e),
     pytest.param("bios", None, "full", id="bios-full", marks=pytest.mark.e2e),
-    pytest.param("bios", None, "proxy", id="bios-proxy", marks=pytest.mark.qemu),
+    pytest.param("bios", None, "proxy", id="bios-proxy", marks=pytest.mark.e2e),
     pytest.param("uefi", "pxe", "proxy", id="uefi-pxe-proxy", marks=pytest.mark.e2e),
     pytest.param("uefi", "http", "proxy", id="uefi-http-proxy", marks=pytest.mark.e2e),
 ]
@@ -66,7 +67,7 @@ def test_from_dhcp_to_a_login(lab: NetLab, firmware: Firmware, boots: Boots, mod
         lab.netboots("--mode", "proxy", "--dhcp-server", "10.77.0.2")
     else:
         lab.netboots("--mode", "full", "--range", RANGE)
-    id_ = becomes_web01(lab, firmware, boots)
+    id_ = becomes_web01(lab, firmware, boots, "lvm" if mode == "full" else "plain")
     expected = {
         "pxe": ["dhcp_offer", "dhcp_ack", "tftp_read", "dhcp_script"],
         # From then on the file comes by HTTP, and DHCP sees no more of it than iPXE's question.
@@ -77,7 +78,7 @@ def test_from_dhcp_to_a_login(lab: NetLab, firmware: Firmware, boots: Boots, mod
     assert [event for event in saw(lab, id_) if event in expected] == expected
 
 
-@pytest.mark.qemu
+@pytest.mark.e2e
 def test_a_site_that_keeps_grub_as_its_loader(lab: NetLab) -> None:
     lab.netboots("--mode", "full", "--range", RANGE, "--loader", "grub")
     id_ = becomes_web01(lab, "uefi", "pxe")
@@ -86,7 +87,7 @@ def test_a_site_that_keeps_grub_as_its_loader(lab: NetLab) -> None:
     assert "dhcp_script" not in saw(lab, id_), "no iPXE was there"
 
 
-@pytest.mark.qemu
+@pytest.mark.e2e
 def test_a_site_that_keeps_pxelinux_as_its_loader(lab: NetLab) -> None:
     """The iPXE in QEMU's network card plays the PXE ROM here: it is sent to PXELINUX, too."""
     fragment = lab.folder / "fragment.conf"

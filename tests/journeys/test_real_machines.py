@@ -77,14 +77,6 @@ def restarts_into_its_own_disk(lab: Lab, machine: Machine) -> None:
     assert "loading" not in machine.console()[position:].split("login:")[0].split("GRUB")[0]
 
 
-def test_uefi_lvm(lab: Lab) -> None:
-    machine = lab.a_machine("uefi")
-    lab.describes(machine, storage={"disk": {"serial": "DISK-A"}, "layout": "lvm"})
-    id_ = lab.arms()
-    with machine:
-        ends_ready(lab, machine, id_, "lvm", "uefi")
-
-
 @pytest.mark.e2e
 @pytest.mark.parametrize("layout", ["plain", "lvm"])
 @pytest.mark.parametrize("firmware", ["bios", "uefi"])
