@@ -33,6 +33,7 @@ def test_a_host_is_shown_with_its_defaults(service: Service) -> None:
     assert host == {
         "name": "web01", "macs": [MAC], "uuid": None, "serial": None, "labels": {},
         "protected": False, "power": {"driver": "manual"}, "local_boot": "auto",
+        "secure_boot": False,
         "network": {"interfaces": [], "domain": None}, "ssh": {"address": None, "port": 22},
         "vars": {}, "state": None,
     }  # fmt: skip
