@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deployer.core.explain import show_duration
 from deployer.core.lifecycle import PATIENCE, RESTING, TRANSITIONS, Event, State
+from deployer.netboot.loaders import CLIENTS, Loader, Offer, choose, standard
 from deployer.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -52,8 +53,20 @@ def settings() -> str:
     return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows, ""])
 
 
+def loaders() -> str:
+    """Which file each firmware is given, by what the site wants and by Secure Boot."""
+    rows = []
+    for client in CLIENTS.values():
+        chosen = [choose(client.code, want, False, standard()) for want in Loader]
+        signed = choose(client.code, Loader.IPXE, True, standard())
+        files = [f"`{one.file}`" if isinstance(one, Offer) else "" for one in (*chosen, signed)]
+        rows.append(f"| {client.code} | {client.label} | {' | '.join(files)} |")
+    head = "| option 93 | firmware | `--loader ipxe` | `grub` | `pxelinux` | with Secure Boot |"
+    return "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *rows, ""])
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
-    "states": states, "patience": patience, "settings": settings,
+    "states": states, "patience": patience, "settings": settings, "loaders": loaders,
 }  # fmt: skip
 
 

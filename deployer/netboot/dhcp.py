@@ -40,12 +40,12 @@ class Reply:
 
 def request(
     kind: int, mac: str, transaction: int, options: Mapping[int, bytes],
-    client_address: str = "0.0.0.0",
+    client_address: str = "0.0.0.0", relay: str = "0.0.0.0",
 ) -> bytes:  # fmt: skip
-    """A client's packet that asks for an answer by broadcast."""
+    """A client's packet that asks for an answer by broadcast, or to its relay."""
     head = _HEAD.pack(
         1, 1, 6, 0, transaction, 0, _BROADCAST, IPv4Address(client_address).packed, bytes(4),
-        bytes(4), bytes(4), bytes.fromhex(mac.replace(":", "")), b"", b"",
+        bytes(4), IPv4Address(relay).packed, bytes.fromhex(mac.replace(":", "")), b"", b"",
     )  # fmt: skip
     body = b"".join(
         bytes([code, len(value)]) + value for code, value in {53: bytes([kind]), **options}.items()

@@ -22,6 +22,7 @@ from deployer.services import deployments
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store import hosts, people
+from deployer.store.tables import Deployment
 
 _FACT = "netboot:"
 STALE = timedelta(seconds=30)
@@ -40,7 +41,8 @@ def known_hosts(parts: Parts) -> list[KnownHost]:
 
 
 class Recorder:
-    """Writes events down. Strangers cost nothing but a look at a set of MACs."""
+    """Writes events down. Of a room of machines that start, only those that are being deployed
+    cost more than a look at a set of MACs."""
 
     def __init__(self, parts: Parts, plan: Plan) -> None:
         self._parts, self._plan = parts, plan
@@ -53,25 +55,33 @@ class Recorder:
         return found
 
     def happened(self, events: Iterable[Event]) -> None:
-        """In order; each goes to the unfinished deployment of its host, if there is one."""
-        for event in events:
+        """In order; each goes to the deployment whose machine is booting, if there is one."""
+        for event in (events := list(events)):
             if event.kind in (Kind.MISSING, Kind.TIMEOUT, Kind.REFUSED):
                 log.warning("netboot", **_shown(event))
-            if event.pxe and event.mac in self._known and event.kind not in _UNREMARKABLE:
-                self._one(event, event.mac or "")
+        with self._parts.database.reading() as session:
+            booting = hosts.nics_by_deployment(session, State.BOOTING)
+        for event in events:
+            deployment = booting.get(event.mac or "")
+            if deployment and event.pxe and event.kind not in _UNREMARKABLE:
+                self._one(event, deployment)
 
-    def _one(self, event: Event, mac: str) -> None:
+    def _one(self, event: Event, deployment: str) -> None:
         kind, reason = self._judged(event)
-        key = (mac, kind, event.file)
+        key = (deployment, kind, event.file)
         now = time.monotonic()
         if now - self._recent.get(key, -_QUIET_SECONDS) < _QUIET_SECONDS:
             return
-        written = self._write_down(event, mac, kind, reason)
-        if written:  # else a deployment may begin in a moment, and must not miss it
-            self._recent.pop(key, None)
-            self._recent[key] = now
-            while len(self._recent) > _REMEMBERED:
-                del self._recent[next(iter(self._recent))]
+        detail = {k: v for k, v in _shown(event).items() if k != "kind"}
+        with self._parts.database.writing() as session:
+            row = store.get(session, deployment, lock=True)
+            if row is not None and row.state == State.BOOTING:
+                more = {"reason": reason} if reason else {}
+                _note_once(session, self._parts, row, kind, {**detail, **more})
+        self._recent.pop(key, None)
+        self._recent[key] = now
+        while len(self._recent) > _REMEMBERED:
+            del self._recent[next(iter(self._recent))]
 
     def _judged(self, event: Event) -> tuple[Kind, str | None]:
         """Why a machine was told no file: the table knows."""
@@ -83,31 +93,13 @@ class Recorder:
             return Kind.NO_FILE, choice.reason
         return event.kind, None
 
-    def _write_down(self, event: Event, mac: str, kind: Kind, reason: str | None) -> bool:
-        with self._parts.database.reading() as session:
-            host = hosts.by_mac(session, mac)
-            live = store.unfinished_of(session, host.id) if host else None
-        if live is None or live.state != State.BOOTING:
-            return False
-        detail = {k: v for k, v in _shown(event).items() if k != "kind"}
-        if reason:
-            detail["reason"] = reason
-        with self._parts.database.writing() as session:
-            row = store.get(session, live.id, lock=True)
-            if row is None or row.state != State.BOOTING:
-                return False
-            _note_once(session, self._parts, row.id, kind, detail)
-        return True
-
 
 def _note_once(
-    session: Session, parts: Parts, id_: str, event: str, detail: dict[str, Any]
+    session: Session, parts: Parts, row: Deployment, event: str, detail: dict[str, Any]
 ) -> None:
-    before = store.details_of(session, id_, event)
-    row = store.get(session, id_)
-    if row is None or len(before) >= _LINES or detail in before:
-        return
-    deployments.note(session, row, event, "netboot", parts.clock(), **detail)
+    before = store.details_of(session, row.id, event)
+    if len(before) < _LINES and detail not in before:
+        deployments.note(session, row, event, "netboot", parts.clock(), **detail)
 
 
 def _shown(event: Event) -> dict[str, Any]:
@@ -124,7 +116,9 @@ def foreign_server(parts: Parts, interface: str, found: Foreign) -> None:
     detail = {"server": found.server, "what": str(found)}
     with parts.database.writing() as session:
         for id_ in store.in_state(session, State.BOOTING):
-            _note_once(session, parts, id_, "foreign_dhcp", detail)
+            row = store.get(session, id_, lock=True)
+            if row is not None and row.state == State.BOOTING:
+                _note_once(session, parts, row, "foreign_dhcp", detail)
 
 
 # --- health -------------------------------------------------------------------------------------

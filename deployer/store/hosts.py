@@ -31,6 +31,16 @@ def nics(session: Session) -> list[tuple[str, bool]]:
     return [(mac, bool(spec.get("secure_boot"))) for mac, spec in session.exec(query)]
 
 
+def nics_by_deployment(session: Session, state: str) -> dict[str, str]:
+    """NIC → its host's unfinished deployment, for those in this state."""
+    query = (
+        select(HostMac.mac, Deployment.id)
+        .join(Deployment, col(Deployment.host_id) == col(HostMac.host_id))
+        .where(Deployment.state == state, col(Deployment.ended_at).is_(None))
+    )
+    return dict(session.exec(query).all())
+
+
 def by_uuid(session: Session, uuid: str) -> Host | None:
     return session.exec(select(Host).where(Host.uuid == uuid)).first()
 

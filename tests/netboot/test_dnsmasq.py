@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from deployer.netboot import process
-from deployer.netboot.dnsmasq import Mode, Plan, configuration
+from deployer.netboot import dhcp, process
+from deployer.netboot.dnsmasq import Mode, Plan, Range, configuration
 from deployer.netboot.events import Kind
 from deployer.netboot.loaders import CLIENTS, Loader, Offer, choose
 from tests.support.netboot import (
@@ -107,6 +109,25 @@ def test_known_only_leaves_strangers_alone(segment: Segment, folder: Path, full:
     assert PxeClient(segment.client, KNOWN).boots().file == "snponly.efi"
     server.stop()
     assert Kind.IGNORED in {e.kind for e in server.events() if e.mac == STRANGER}
+
+
+def test_a_relayed_network_has_its_own_range(segment: Segment, folder: Path, full: Server) -> None:
+    """As a router sends it: from its address in that network, and is answered there."""
+    full.stop()
+    far = Range(*map(IPv4Address, ("10.79.0.100", "10.79.0.200", "255.255.255.0")))
+    made = plan(folder)
+    server = Server(segment, replace(made, ranges=(*made.ranges, far)))
+    network, options = segment.client, PxeClient(segment.client).options()
+    with network.has("10.77.0.9"), network.has("10.79.0.1"):
+        segment.server.ip("route", "add", "10.79.0.0/24", "via", "10.77.0.9")
+        with contextlib.closing(network.udp(("", 67))) as udp:
+            udp.settimeout(2)
+            packet = dhcp.request(dhcp.DISCOVER, STRANGER, 7, options, relay="10.79.0.1")
+            udp.sendto(packet, (OURS, 67))
+            reply = dhcp.parse(udp.recv(4096))
+    server.stop()
+    assert reply is not None and reply.file == "snponly.efi"
+    assert str(reply.address).startswith("10.79.0.")
 
 
 def test_a_plan_gives_the_same_text_always_and_dnsmasq_accepts_each(folder: Path) -> None:

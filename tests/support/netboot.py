@@ -151,13 +151,17 @@ class Supervised:
 
 @contextmanager
 def supervised(
-    segment: Segment, plan: Plan, fragment: Path | None = None, watch: Watch | None = None
+    segment: Segment,
+    plan: Plan,
+    fragment: Path | None = None,
+    watch: Watch | None = None,
+    ears: Ears | None = None,
 ) -> Iterator[Supervised]:
     """Runs until the end of the block, and has begun to serve at its begin."""
     from datetime import timedelta
 
     made: Supervised
-    ears = Ears(
+    ears = ears or Ears(
         known=lambda: made.hosts(), happened=lambda events: made.tells(events),
         beat=lambda health: made.health.append(health),
         foreign=lambda found: made.foreign.append(found),

@@ -65,10 +65,18 @@ class TftpClient:
         done = Transfer()
         with contextlib.closing(self.network.udp()) as udp:
             udp.settimeout(self.patience)
-            udp.sendto(_request(_READ, name, options), (self.server, 69))
-            size = 512
+            last, peer = _request(_READ, name, options), (self.server, 69)
+            udp.sendto(last, peer)
+            size, tries = 512, 3
             while True:
-                packet, peer = udp.recvfrom(65536)
+                try:
+                    packet, peer = udp.recvfrom(65536)
+                except TimeoutError:
+                    tries -= 1
+                    if tries == 0:
+                        raise
+                    udp.sendto(last, peer)
+                    continue
                 _check(packet)
                 kind, number = struct.unpack("!HH", packet[:4])
                 if kind == _OPTIONS:
@@ -79,7 +87,8 @@ class TftpClient:
                     done.blocks += 1
                 if last_block is not None and done.blocks > last_block:
                     return done
-                udp.sendto(struct.pack("!HH", _ACK, number), peer)
+                last = struct.pack("!HH", _ACK, number)
+                udp.sendto(last, peer)
                 if kind == _DATA and len(packet) - 4 < size:
                     return done
 
