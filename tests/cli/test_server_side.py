@@ -118,6 +118,35 @@ def test_an_image_cannot_reach_out_of_its_folder(run: Run, image: Path) -> None:
     assert not list((image.parent / "data").glob("images/*"))
 
 
+def test_a_distributions_installer_is_fetched_by_its_name_and_registered(
+    server: Server, run: Run, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(dest: Path, *, release: str, arch: str, **_: object) -> None:
+        facts = json.loads((image / "image.json").read_text())
+        name = f"debian-installer-{release}-{arch}"
+        (image / "image.json").write_text(json.dumps({**facts, "name": name}))
+        image.rename(dest)
+
+    monkeypatch.setattr("deployer.media.build.fetch_debian_installer", fetch)
+    server.parts.settings.images_dir.mkdir(exist_ok=True)
+    said = run("image", "add", "debian-12-arm64").out
+    assert said == "debian-installer-12-arm64 is registered\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("debian-99", "there is no installer for Debian 99 on x86_64"),
+        ("debian-13-i386", "there is no installer for Debian 13 on i386"),
+        ("freebsd-15", "freebsd-15 is no image"),
+    ],
+)
+def test_an_installer_that_nobody_knows_is_refused(run: Run, source: str, message: str) -> None:
+    refused = run("image", "add", source)
+    assert refused.code != 0
+    assert message in refused.err
+
+
 def test_an_image_is_built_where_it_is_wanted(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
