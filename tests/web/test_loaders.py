@@ -55,3 +55,13 @@ def test_a_file_that_looks_like_a_head_is_left_as_it_is(service: Service) -> Non
     (service.parts.settings.images_dir / "live-x86_64" / "vmlinuz").write_bytes(text)
     with RunningServer(create_machine_app(service.parts)) as server:
         assert answer(server, "/images/live-x86_64/vmlinuz").endswith(text)
+
+
+def test_debians_installer_does_not_take_the_entry_script_for_its_preseed(service: Service) -> None:
+    """A DHCP server that names it to everybody: d-i loads whatever URL it finds there."""
+    machine = service.machine()
+    text = machine.http.get("/boot.ipxe", headers={"User-Agent": "debian-installer"}).text
+    assert all(line.startswith("#") for line in text.splitlines())
+    for agent in ("iPXE/1.0.0+", "Wget/1.21", "curl/8"):
+        answer = machine.http.get("/boot.ipxe", headers={"User-Agent": agent})
+        assert answer.text.startswith("#!ipxe\n")
