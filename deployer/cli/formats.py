@@ -174,7 +174,7 @@ def _csv(text: str, file: str) -> Iterator[Record]:
 
 # --- cells ------------------------------------------------------------------------------------
 
-_PLAIN = {"name", "uuid", "serial", "protected", "local_boot"}
+_PLAIN = {"name", "uuid", "serial", "protected", "local_boot", "secure_boot"}
 _GROUPED = {"label": "labels", "var": "vars"}
 
 

@@ -6,6 +6,7 @@ beside it (PXE 2.1, "proxyDHCP"). No DNS in either.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -194,6 +195,11 @@ def hosts_file(macs: Iterable[str], addresses: Mapping[str, IPv4Address]) -> str
         for mac in sorted({canonical_mac(mac) for mac in macs})
     )
     return "".join(lines)
+
+
+def secure_macs(configuration: str) -> frozenset[str]:
+    """The NICs that a configuration of ours gives signed loaders."""
+    return frozenset(re.findall(r"^dhcp-mac=set:secure,(\S+)$", configuration, re.MULTILINE))
 
 
 def read_hosts_file(text: str) -> dict[str, IPv4Address]:

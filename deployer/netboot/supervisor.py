@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from deployer.netboot.dnsmasq import (
     configuration,
     hosts_file,
     read_hosts_file,
+    secure_macs,
 )
 from deployer.netboot.events import Event, Parser
 from deployer.netboot.process import Dnsmasq
@@ -66,19 +67,21 @@ class Supervisor:
     fragment: Path | None = None
     refresh: timedelta = timedelta(seconds=3)
     watch: Watch | None = None
-    sizes: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._asked = threading.Event()
         self._dnsmasq: Dnsmasq | None = None
-        self._parser = Parser(str(self.plan.tftp_root), self.sizes, neighbour)
+        root = self.plan.tftp_root
+        sizes = {str(p.relative_to(root)): p.stat().st_size for p in root.rglob("*")}
+        self._parser = Parser(str(root), sizes, neighbour)
         self._problems: dict[str, str] = {}
         self._config = self.folder / "dnsmasq.conf"
         self._deaths = self._restarts = 0
         self._next_start = self._next_refresh = self._next_beat = 0.0
         self._started = 0.0
         self._current: str | None = None
-        self._secure = frozenset[str]()
+        # Should the database be away at the start: nobody is given an unsigned loader for that.
+        self._secure = secure_macs(_text_of(self._config))
         self._reserved = Reservations(
             self.plan.pool, frozenset({self.plan.address.ip}),
             read_hosts_file(_text_of(self.plan.hosts_file)),
@@ -93,8 +96,8 @@ class Supervisor:
         self._write_configuration()
         if problem := self._problems.get("configuration"):
             raise ConfigurationError(
-                f"dnsmasq refuses the configuration: {problem}", field="--fragment",
-                value=str(self.fragment or ""), remedy="correct the line that it names",
+                f"dnsmasq refuses the configuration: {problem}", remedy="correct what it names",
+                field="--fragment" if self.fragment else None, value=str(self.fragment or ""),
             )  # fmt: skip
         try:
             while not self._asked.is_set():
@@ -245,10 +248,10 @@ def prepare(folder: Path, image: Path, menus: dict[str, str]) -> tuple[Path, dic
     folder.mkdir(parents=True, exist_ok=True)
     root = folder / "tftp"
     sizes = tftproot.build(root, image, menus)
-    leases = folder / "leases"
-    leases.mkdir(exist_ok=True)
+    own = folder / "leases"
+    own.mkdir(exist_ok=True)
     who = process.account()
-    os.chown(leases, who.pw_uid, who.pw_gid)
+    os.chown(own, who.pw_uid, who.pw_gid)
     for place in (folder, *folder.parents):
         if not place.stat().st_mode & 0o001:
             raise ConfigurationError(
@@ -277,7 +280,7 @@ def _replace(file: Path, text: str) -> bool:
 def neighbour(address: str) -> str | None:
     """The MAC that the kernel knows for this address."""
     try:
-        rows = Path("/proc/net/arp").read_text().splitlines()[1:]
+        rows = Path("/proc/thread-self/net/arp").read_text().splitlines()[1:]
     except OSError:
         return None
     for row in rows:

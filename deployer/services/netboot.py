@@ -35,11 +35,6 @@ _REMEMBERED = 10_000
 _UNREMARKABLE = {Kind.ABORTED}
 
 
-def known_hosts(parts: Parts) -> list[KnownHost]:
-    with parts.database.reading() as session:
-        return [KnownHost(mac, secure) for mac, secure in hosts.nics(session)]
-
-
 class Recorder:
     """Writes events down. Of a room of machines that start, only those that are being deployed
     cost more than a look at a set of MACs."""
@@ -47,12 +42,16 @@ class Recorder:
     def __init__(self, parts: Parts, plan: Plan) -> None:
         self._parts, self._plan = parts, plan
         self._known: dict[str, bool] = {}
+        self._stamp = ""
         self._recent: dict[tuple[str, str, str | None], float] = {}
 
     def hosts(self) -> list[KnownHost]:
-        found = known_hosts(self._parts)
-        self._known = {host.mac: host.secure_boot for host in found}
-        return found
+        """Every NIC of every host; read again only when one has changed."""
+        with self._parts.database.reading() as session:
+            stamp = hosts.stamp(session)
+            if stamp != self._stamp:
+                self._known, self._stamp = dict(hosts.nics(session)), stamp
+        return [KnownHost(mac, secure) for mac, secure in self._known.items()]
 
     def happened(self, events: Iterable[Event]) -> None:
         """In order; each goes to the deployment whose machine is booting, if there is one."""

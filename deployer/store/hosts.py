@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, or_
+from sqlalchemy import delete, func, or_
 from sqlmodel import Session, col, select
 
 from deployer.core.ids import new_id
@@ -23,6 +23,12 @@ def by_name(session: Session, name: str) -> Host | None:
 def by_mac(session: Session, mac: str) -> Host | None:
     query = select(Host).join(HostMac, col(HostMac.host_id) == col(Host.id))
     return session.exec(query.where(HostMac.mac == mac)).first()
+
+
+def stamp(session: Session) -> str:
+    """Another one whenever a host was added, changed or removed."""
+    query = select(func.count(col(Host.id)), func.max(col(Host.updated_at)))
+    return "/".join(map(str, session.exec(query).one()))
 
 
 def nics(session: Session) -> list[tuple[str, bool]]:

@@ -12,7 +12,16 @@ import pytest
 from deployer.netboot.supervisor import Ears
 from deployer.services import deadlines, netboot
 from tests.support.live import until
-from tests.support.netboot import BIG, KNOWN, OURS, Supervised, open_folder, plan, supervised
+from tests.support.netboot import (
+    BIG,
+    KNOWN,
+    OURS,
+    PATIENCE,
+    Supervised,
+    open_folder,
+    plan,
+    supervised,
+)
 from tests.support.netns import Segment, needs_root
 from tests.support.pxe import PxeClient
 from tests.support.service import MAC, Service
@@ -61,19 +70,22 @@ def test_each_step_of_a_machine_stands_in_its_history_and_changes_the_explanatio
     with recorded(segment, folder, service):
         assert "not one DHCP question of it has come" in first_cause(service, id_)
         address = str(PxeClient(segment.client).boots().address)
-        until(lambda: "never asked for the file" in first_cause(service, id_), 5)
+        until(lambda: "never asked for the file" in first_cause(service, id_), PATIENCE)
         with segment.client.has(address):
             tftp = TftpClient(segment.client, OURS)
             with pytest.raises(TftpError) as refused:
                 tftp.reads("bootx64.efi")
             assert refused.value.code == NOT_FOUND
-            until(lambda: "told to fetch bootx64.efi, which the" in first_cause(service, id_), 5)
+            until(
+                lambda: "told to fetch bootx64.efi, which the" in first_cause(service, id_),
+                PATIENCE,
+            )
             tftp.asks_the_size(BIG)
             tftp.reads(BIG, blksize=1468)
         PxeClient(segment.client, ipxe=True).boots()
-        until(lambda: "did not fetch it" in first_cause(service, id_), 5)
+        until(lambda: "did not fetch it" in first_cause(service, id_), PATIENCE)
         service.machine(address=address).http.get(f"/boot/ipxe?mac={MAC}")
-        until(lambda: "kernel or initrd" in first_cause(service, id_), 5)
+        until(lambda: "kernel or initrd" in first_cause(service, id_), PATIENCE)
     assert netboot_lines(service, id_) == [
         ("dhcp_offer", BIG), ("dhcp_ack", BIG), ("tftp_missing", "bootx64.efi"),
         ("tftp_read", BIG), ("dhcp_script", "http://10.77.0.1:8081/boot.ipxe"),

@@ -212,7 +212,18 @@ def test_metrics_count_what_netboot_saw(service: Service) -> None:
 
 def test_the_hosts_of_dnsmasq_are_all_nics_of_all_hosts(service: Service) -> None:
     other = {"name": "web02", "macs": ["52:54:00:00:00:02", "52:54:00:00:00:03"]}
+    recorder = netboot.Recorder(service.parts, PLAN)
+
+    def known() -> dict[str, bool]:
+        return {host.mac: host.secure_boot for host in recorder.hosts()}
+
     ok(service.api.post("/api/v1/hosts", json=HOST))
+    assert known() == known() == {MAC: False}
+    service.clock.forward(seconds=1)
     ok(service.api.post("/api/v1/hosts", json={**other, "secure_boot": True}))
-    known = {host.mac: host.secure_boot for host in netboot.known_hosts(service.parts)}
-    assert known == {MAC: False, "52:54:00:00:00:02": True, "52:54:00:00:00:03": True}
+    assert known() == {MAC: False, "52:54:00:00:00:02": True, "52:54:00:00:00:03": True}
+    service.clock.forward(seconds=1)
+    ok(service.api.patch("/api/v1/hosts/web01", json={"secure_boot": True}))
+    assert known()[MAC]
+    assert service.api.delete("/api/v1/hosts/web02").is_success
+    assert known() == {MAC: True}

@@ -28,6 +28,8 @@ URL = "http://10.77.0.1:8081"
 OURS, THEIRS = "10.77.0.1", "10.77.0.2"
 KNOWN, SECURE, STRANGER = "52:54:00:12:34:56", "52:54:00:12:34:57", "52:54:00:aa:bb:cc"
 BIG = "snponly.efi"
+# Seconds; nothing waits for it when all goes well, however busy this machine is.
+PATIENCE = 40
 _MENUS = {"grub/grub.cfg": menus.grub(URL, "exit\n"), "pxelinux.cfg/default": menus.pxelinux(URL)}
 
 
@@ -87,7 +89,7 @@ class Server:
         self.log = plan.hosts_file.parent / "log"
         with self.log.open("w") as log:
             self.process = segment.server.start("dnsmasq", f"--conf-file={config}", stderr=log)
-        until(lambda: "TFTP root is" in self.log.read_text(), 5, self.log.read_text)
+        until(lambda: "TFTP root is" in self.log.read_text(), PATIENCE, self.log.read_text)
 
     def stop(self) -> None:
         self.process.terminate()
@@ -115,7 +117,7 @@ def another_server(
     log = (folder / f"other-{address}.log").open("w")
     process = network.start("dnsmasq", f"--conf-file={config}", stderr=log)
     log.close()
-    until(lambda: "sockets bound" in (folder / f"other-{address}.log").read_text(), 5)
+    until(lambda: "sockets bound" in (folder / f"other-{address}.log").read_text(), PATIENCE)
     return process
 
 
@@ -173,8 +175,8 @@ def supervised(
     thread = threading.Thread(target=lambda: segment.server.enter(made.supervisor.run), daemon=True)
     thread.start()
     try:
-        until(lambda: made.pid, 10, "dnsmasq")
-        until(lambda: _listens(segment.server), 5, "TFTP")
+        until(lambda: made.pid, PATIENCE, "dnsmasq")
+        until(lambda: _listens(segment.server), PATIENCE, "TFTP")
         yield made
     finally:
         made.supervisor.stop()

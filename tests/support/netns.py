@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import pytest
 
 _CLONE_NEWNET = 0x40000000
+_SO_RCVBUFFORCE = 33
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
 T = TypeVar("T")
@@ -107,6 +108,8 @@ class Namespace:
             made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            # Each socket hears every broadcast of a storm, and must not lose its own among them.
+            made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 16 * 1024 * 1024)
             if interface:
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
             made.bind(address)

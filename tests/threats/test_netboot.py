@@ -12,6 +12,7 @@ from deployer.netboot.rogue import Foreign, Watch
 from tests.support.live import until
 from tests.support.netboot import (
     OURS,
+    PATIENCE,
     THEIRS,
     Server,
     another_server,
@@ -129,16 +130,16 @@ def test_t028_a_foreign_dhcp_server_is_found_and_forgotten_when_it_has_gone(
     segment: Segment, folder: Path
 ) -> None:
     with supervised(segment, plan(folder), watch=watch(Mode.FULL)) as netboot:
-        until(lambda: netboot.supervisor.watch._turn > 2, 5)
+        until(lambda: netboot.supervisor.watch._turn > 2, PATIENCE)
         assert netboot.foreign == [], "our own is not foreign"
         intruder = another_server(segment.others["other"], folder, "dhcp-boot=evil.efi")
-        until(lambda: netboot.foreign, 5)
+        until(lambda: netboot.foreign, PATIENCE)
         assert netboot.foreign[0] == Foreign(THEIRS, "evil.efi", gives_addresses=True)
         assert netboot.problems() == (
             "another DHCP server, 10.77.0.2, gives addresses here, and names the boot file evil.efi"
         )
         intruder.terminate()
-        until(lambda: netboot.problems() == "", 10, netboot.problems)
+        until(lambda: netboot.problems() == "", PATIENCE, netboot.problems)
         assert len(netboot.foreign) == 1, "told once"
 
 
@@ -147,13 +148,13 @@ def test_t028_beside_a_proxy_the_other_server_may_give_addresses_but_no_boot_fil
 ) -> None:
     other = another_server(segment.others["other"], folder)
     with supervised(segment, plan(folder, Mode.PROXY), watch=watch(Mode.PROXY)) as netboot:
-        until(lambda: netboot.supervisor.watch._turn > 2, 5)
+        until(lambda: netboot.supervisor.watch._turn > 2, PATIENCE)
         assert netboot.foreign == []
         other.terminate()
         other.wait(5)
         segment.others["other"].ip("addr", "flush", "dev", "eth0")
         another_server(segment.others["other"], folder, "dhcp-boot=pxelinux.0", address="10.77.0.3")
-        until(lambda: netboot.foreign, 5)
+        until(lambda: netboot.foreign, PATIENCE)
         assert netboot.foreign[0].file == "pxelinux.0"
 
 
@@ -161,5 +162,5 @@ def test_t028_a_server_that_is_allowed_is_no_alert(segment: Segment, folder: Pat
     another_server(segment.others["other"], folder, "dhcp-boot=evil.efi")
     allowed = watch(Mode.FULL, THEIRS)
     with supervised(segment, plan(folder), watch=allowed) as netboot:
-        until(lambda: allowed._turn > 3, 5)
+        until(lambda: allowed._turn > 3, PATIENCE)
         assert netboot.foreign == [] and netboot.problems() == ""
