@@ -16,6 +16,7 @@ ANSWERS=http://10.0.0.5:8081/d/TOKEN-ANSWERS/answers
 
 SYSLOG=/var/log/syslog
 OWN=/var/lib/deployer
+CALL=$OWN/call.$$ # what a call was answered; the watcher makes calls of its own meanwhile
 ANSWER_PATIENCE=45 # seconds that a question may stay unanswered before it counts as waiting
 
 # --- talking ----------------------------------------------------------------------------------
@@ -37,13 +38,13 @@ call() { # call TRIES URL [BODY [TYPE]]: true when the server took it; 44 when i
   local tries=$1 url=$2 pause=1 type=${4:-application/json}
   while :; do
     if [ $# -gt 2 ]; then
-      wget -S -T 20 -t 1 -O "$OWN/answer" --header "Content-Type: $type" \
-        --post-data "$3" "$url" 2> "$OWN/said" && return 0
+      wget -S -T 20 -t 1 -O "$CALL.answer" --header "Content-Type: $type" \
+        --post-data "$3" "$url" 2> "$CALL.said" && return 0
     else
-      wget -S -T 20 -t 1 -O "$OWN/answer" "$url" 2> "$OWN/said" && return 0
+      wget -S -T 20 -t 1 -O "$CALL.answer" "$url" 2> "$CALL.said" && return 0
     fi
-    ! grep -q ' 404 ' "$OWN/said" || return 44
-    ! grep -qE 'HTTP/1.[01] 4(0[0-79]|1|22)' "$OWN/said" || return 1 # asking again would not help
+    ! grep -q ' 404 ' "$CALL.said" || return 44
+    ! grep -qE 'HTTP/1.[01] 4(0[0-79]|1|22)' "$CALL.said" || return 1 # asking again would not help
     tries=$((tries - 1))
     [ $tries -gt 0 ] || return 1
     sleep $pause
@@ -90,7 +91,7 @@ upload_log() {
 start() {
   mkdir -p "$OWN"
   call 5 "$ANSWERS/system.sh" || fail start "system.sh cannot be fetched"
-  mv "$OWN/answer" "$OWN/system.sh"
+  mv "$CALL.answer" "$OWN/system.sh"
   check_identity
   facts > "$OWN/facts"
   local status=0
@@ -133,7 +134,9 @@ facts() {
 
 watch() {
   echo start > "$OWN/stage"
+  CALL=$CALL.lines
   tail -n +1 -f $SYSLOG | while IFS= read -r line; do read_line "$line"; done &
+  CALL=$OWN/call.$$
   while sleep 5; do look_for_question; done
 }
 
@@ -200,13 +203,13 @@ disks() {
   call 10 "$DISKS" "{\"disks\": [$(list_disks)]}" || status=$?
   [ $status != 44 ] || stop_cancelled
   [ $status = 0 ] || fail disks "the server does not say which disk may be written"
-  if ! grep -q '"action":"proceed"' "$OWN/answer"; then
+  if ! grep -q '"action":"proceed"' "$CALL.answer"; then
     mkdir "$OWN/failed" # the server knows; nothing was written
-    say "STOPPED, nothing was written: $(cat "$OWN/answer")"
+    say "STOPPED, nothing was written: $(cat "$CALL.answer")"
     sleep 600
     restart
   fi
-  cp "$OWN/answer" "$OWN/chosen"
+  cp "$CALL.answer" "$OWN/chosen"
   set -- $(chosen)
   [ $# = 1 ] || fail disks "the server names $# disks"
   say "installing to $*"
