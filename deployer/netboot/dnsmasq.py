@@ -16,8 +16,8 @@ from pathlib import Path
 from deployer.core.hosts import canonical_mac
 from deployer.netboot.loaders import CLIENTS, Loader, Offer, choose, offers
 
-# Locally administered; our own search for foreign DHCP servers asks under it, and dnsmasq stays
-# silent, so that no address is spent on it.
+# Locally administered; our own search for foreign DHCP servers asks under it, and dnsmasq spends no
+# address on it (as a proxy it answers all the same).
 PROBE_MAC = "02:de:b1:0e:e5:01"
 # dnsmasq's own ceiling of 1,000 leases is reached by one storm of unknown machines.
 _LEASES = 100_000

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from deployer.netboot.dnsmasq import PROBE_MAC
+
 
 class Kind(StrEnum):
     """What happened; also the event's name in a deployment's history."""
@@ -192,8 +194,8 @@ def _begins(text: str) -> bool:
 
 
 def _event(exchange: _Exchange) -> Event | None:
-    """What became of one question."""
-    if exchange.mac is None or not exchange.steps:
+    """What became of one question; our own search for foreign servers is none."""
+    if exchange.mac in (None, PROBE_MAC) or not exchange.steps:
         return None
     last = exchange.steps[-1]
     event = Event(

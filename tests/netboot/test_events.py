@@ -40,7 +40,6 @@ def test_what_was_captured_in_full_mode_reads_as_one_story() -> None:
         ("dhcp_ack", NIC, "10.77.0.106", "7", "snponly.efi"),
         ("dhcp_offer", NIC, "10.77.0.106", "7", "snponly.efi"),
         ("dhcp_ack", NIC, "10.77.0.106", "7", "snponly.efi"),
-        ("dhcp_ignored", "02:de:b1:0e:e5:01", "7"),
         ("dhcp_offer", NIC, "10.77.0.106"),
         ("dhcp_ack", NIC, "10.77.0.106"),
         *[("tftp_read", "10.77.0.50", "snponly.efi")] * 2,
