@@ -31,19 +31,25 @@ def healthz() -> PlainTextResponse:
 
 @router.get("/readyz")
 def readyz(request: Request, parts: PartsDep) -> JSONResponse:
-    """503 and the reasons while the database, the worker or a netboot does not do its work."""
+    """503 and the reasons while the database or the worker does not do its work.
+
+    A netboot that fails, a process of its own and perhaps in another network, is named among the
+    problems; it is no reason to send nobody here any more.
+    """
     problems: dict[str, Any] = {}
+    noted: dict[str, Any] = {}
     try:
         parts.database.ping()
         with parts.database.reading() as session:
             if found := netboot.problems(session, parts.clock()):
-                problems["netboot"] = "; ".join(found)
+                noted["netboot"] = "; ".join(found)
     except DeployerError as error:
         problems["database"] = error.message
     worker = getattr(request.app.state, "worker", None)
     if worker is not None and worker.problems:
         problems["worker"] = f"failing: {', '.join(worker.problems)}"
-    return JSONResponse({"ready": not problems, "problems": problems}, 503 if problems else 200)
+    shown = {"ready": not problems, "problems": problems | noted}
+    return JSONResponse(shown, 503 if problems else 200)
 
 
 @router.get("/metrics")
