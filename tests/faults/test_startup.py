@@ -32,11 +32,13 @@ from tests.support.service import ok
 on_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
+# The newest migration that there is.
+NEWEST = max(file.name[:4] for file in resources.folder("alembic").glob("versions/[0-9]*.py"))
 STEP = """
 import os
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "9999", "{newest}", None, None
 
 def upgrade():
     op.add_column("hosts", sa.Column("colour", sa.String(), nullable=True))
@@ -47,13 +49,14 @@ def upgrade():
 
 @pytest.fixture
 def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Makes this code a later one, whose migration 0002 ends with the given line."""
+    """Makes this code a later one, whose migration 9999 ends with the given line."""
     own = resources.folder("alembic")
 
     def make(then: str = "") -> Path:
         folder = tmp_path / "later"
         shutil.copytree(own, folder / "alembic", dirs_exist_ok=True)
-        (folder / "alembic/versions/0002_colour.py").write_text(STEP.format(then=then))
+        step = STEP.format(newest=NEWEST, then=then)
+        (folder / "alembic/versions/9999_colour.py").write_text(step)
         monkeypatch.setattr(resources, "folder", lambda name: folder / name)
         return folder
 
@@ -206,7 +209,7 @@ def test_f037_a_migration_that_fails_midway_changes_nothing_and_the_old_version_
         patched.setattr(resources, "folder", resources.folder)  # undone when the block ends
         next_version("raise RuntimeError('no colours left')")
         message = _refusal(used.settings)
-    assert "the migration from 0001 to 0002 failed: no colours left" in message
+    assert f"the migration from {NEWEST} to 9999 failed: no colours left" in message
     assert (_columns(used.settings), _images(used.settings)) == (columns, images)
     build_parts(used.settings).database.dispose()
     if used.database.is_sqlite:
