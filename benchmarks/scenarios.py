@@ -182,7 +182,9 @@ class Bench:
                 # Other hosts than before: each deployment belongs to the first address that asks.
                 first = number * jobs + jobs
                 armed, idle = fleet.armed[-first:][:jobs], fleet.idle[: count - jobs]
-                self.found.storms[f"{count} boots {when}"] = storm.run(on.port, armed, idle, seconds)
+                self.found.storms[f"{count} boots {when}"] = storm.run(
+                    on.port, armed, idle, seconds
+                )
 
 
 def _requests(fleet: Fleet) -> dict[str, list[str]]:
@@ -190,7 +192,9 @@ def _requests(fleet: Fleet) -> dict[str, list[str]]:
     half = len(fleet.answers) // 2
 
     def script(mac: str) -> str:
-        return f"GET /boot/ipxe?mac={mac.replace(':', '-')}&uuid=&serial=&arch=x86_64&platform=pcbios"
+        return (
+            f"GET /boot/ipxe?mac={mac.replace(':', '-')}&uuid=&serial=&arch=x86_64&platform=pcbios"
+        )
 
     return {
         _LOCAL: [script(mac) for mac in fleet.idle[:_KEPT]],

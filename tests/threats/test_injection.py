@@ -25,7 +25,7 @@ from deployer.core.hosts import canonical_mac
 from deployer.core.text import is_plain_line
 from deployer.errors import Invalid
 from deployer.services.deployments import refuse_findings
-from deployer.web import machines
+from deployer.web import loaders
 from tests import golden
 from tests.support.service import KEY, MAC, Service, ok
 
@@ -112,8 +112,8 @@ def with_text(field: str, text: str) -> tuple[Json, Json, Machine | None]:
         "profile.name": (HOST, {"name": text}, None),
         "kernel_args": (HOST, {**PROFILE, "kernel_args": [text]}, None),
         "kernel argument's value": (HOST, {**PROFILE, "kernel_args": [f"console={text}"]}, None),
-        "machine's serial": (HOST, PROFILE, Machine(MAC, None, machines._fact(text))),
-        "machine's uuid": (HOST, PROFILE, Machine(MAC, machines._uuid(text), None)),
+        "machine's serial": (HOST, PROFILE, Machine(MAC, None, loaders._fact(text))),
+        "machine's uuid": (HOST, PROFILE, Machine(MAC, loaders._uuid(text), None)),
     }  # fmt: skip
     return places[field]
 
