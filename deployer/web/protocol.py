@@ -11,7 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from deployer.web.sendfile import with_pathsend
+from deployer.web.replies import replying
 
 # Far more than any firmware or installer sends, and far too little to fill our memory.
 _HEAD_BYTES = 32 * 1024
@@ -68,7 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        super()._start_asgi_task(cycle, with_pathsend(app, cycle))
+        super()._start_asgi_task(cycle, replying(app, cycle))
 
     def _wait_for_head(self) -> None:
         self._patience = self.loop.call_later(
