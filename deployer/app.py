@@ -154,10 +154,7 @@ def create_machine_app(parts: Parts) -> ASGIApp:
     """Machine side: a listener of its own, to be bound to the provisioning network alone."""
     installers = FastAPI(title="Deployer, machine side", openapi_url=None, redirect_slashes=False)
     installers.include_router(machines.router)
-    firmware = loaders.application()
-    for app in (firmware, installers):
-        app.state.parts = parts
-        install_error_handlers(app)
-        app.add_middleware(Bodies, limit=machines.body_limit)
-        app.add_middleware(RequestLog, side="machines")
-    return loaders.MachineSide(firmware, installers)
+    installers.state.parts = parts
+    install_error_handlers(installers)
+    both = loaders.MachineSide(loaders.Loaders(parts), installers)
+    return RequestLog(Bodies(both, machines.body_limit), "machines")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
+from datetime import UTC, datetime
+from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -59,6 +62,10 @@ metrics = SimpleNamespace(
     ),
 )  # fmt: skip
 
+# Finding a measurement by its labels costs more than the measurement.
+measurement = cache(metrics.requests.labels)
+boot_count = cache(metrics.boots.labels)
+
 # Where a token belongs, and what looks like one elsewhere: a client may get its URL wrong.
 _TOKEN_IN_PATH = re.compile(r"(?<=/d/)[^/]+|[0-9a-z]{58}")
 
@@ -68,8 +75,25 @@ def masked_path(path: str) -> str:
     return _TOKEN_IN_PATH.sub("***", path)
 
 
+_encoded = json.JSONEncoder(ensure_ascii=True, default=str).encode
+
+
+def log_request(**facts: Any) -> None:
+    """The line of one request: as `log.info`, at half the cost, for there is one per request."""
+    if not _json_to:
+        log.info("request", **facts)
+        return
+    now = datetime.now(UTC).replace(tzinfo=None).isoformat() + "Z"
+    line = _encoded({**facts, "event": "request", "level": "info", "timestamp": now})
+    _json_to[0].write(line + "\n")
+
+
+_json_to: list[TextIO] = []  # where lines go as JSON, if they do
+
+
 def configure_logging(format_: str) -> None:
     """Lines on stderr; JSON escapes line breaks, so a hostile text cannot forge a line."""
+    _json_to[:] = [sys.stderr] if format_ == "json" else []
     renderer: Any = (
         structlog.processors.JSONRenderer(ensure_ascii=True)
         if format_ == "json"
@@ -83,7 +107,8 @@ def configure_logging(format_: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # One write per line: those of two threads do not mix.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")

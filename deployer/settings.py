@@ -116,6 +116,14 @@ class Settings(BaseSettings):
         default=900,
         description="Seconds after the first boot script in which it may be fetched again.",
     )
+    boot_requests_per_minute: int = Field(
+        default=3000,
+        ge=0,
+        le=1_000_000,
+        description="Boot requests per minute from one address, in one process; beyond them iPXE is"
+        " told to wait (429) and GRUB to boot the local disk. A machine makes a handful; raise it"
+        " where thousands share an address (NAT), 0 is no limit.",
+    )
     strict_address: bool = Field(
         default=True,
         description="Answer files only to the address that fetched the boot script. Switch off"

@@ -14,8 +14,8 @@ from deployer.boot.decide import IDLE, UNKNOWN, BootRequest, Claim, Limits, Verd
 from deployer.core.bootspec import BootDecision, InstallerBoot, LocalBoot
 from deployer.core.inventory import Firmware, HostSpec, LocalBootMethod
 from deployer.core.lifecycle import State
-from deployer.observe import log, metrics
-from deployer.services import deployments
+from deployer.observe import boot_count, log
+from deployer.services import deployments, people
 from deployer.services.parts import Parts
 from deployer.store import boots, hosts, images
 from deployer.store import deployments as store
@@ -77,7 +77,7 @@ def _counted(decision: BootDecision, reason: str) -> Answer:
     served: Literal["installer", "local"] = (
         "installer" if isinstance(decision, InstallerBoot) else "local"
     )
-    metrics.boots.labels(served, reason).inc()
+    boot_count(served, reason).inc()
     return Answer(decision, served, reason)
 
 
@@ -156,6 +156,15 @@ def _installer(parts: Parts, deployment: Deployment, request: BootRequest) -> In
     machine = Machine(request.mac, request.uuid, request.serial)
     context = deployments.context_of(parts, snapshot, deployment.id, deployment.vars, machine)
     return prepare.boot(deployments.family_of(parts, snapshot.profile), context)
+
+
+def too_many_requests(parts: Parts, address: str) -> None:
+    """One line in the audit trail and one alert per burst: somebody may be trying MACs."""
+    log.warning("alert", reason="too_many_boot_requests", address=address)
+    with parts.database.writing() as session:
+        people.audit(
+            session, parts.clock(), "machine side", "boot.too_many_requests", address, address
+        )
 
 
 def _write_down_refusal(

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployer.core.ids import new_id
 from deployer.errors import DeployerError, Invalid, NotFound, TooLarge, Unavailable
-from deployer.observe import log, masked_path, metrics
+from deployer.observe import log, log_request, masked_path, measurement
 from deployer.services.inventory import shown_value
 from deployer.services.parts import utc_now
 
@@ -104,7 +104,7 @@ def _own_error(request: Request, error: Exception) -> Response:
     return as_problem(error)
 
 
-def _unexpected(request: Request, error: Exception) -> Response:
+def unexpected(request: Request, error: Exception) -> Response:
     """A fault of ours: logged in full under an id, told without details."""
     id_ = new_id("err", utc_now())
     log.error("unexpected", id=id_, path=masked_path(request.url.path), exc_info=error)
@@ -117,7 +117,7 @@ def install_error_handlers(app: Starlette) -> None:
     app.add_exception_handler(DeployerError, _own_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(Exception, unexpected)
 
 
 # --- bodies -----------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ class Bodies:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = {name.lower(): value for name, value in scope["headers"]}
+        headers = dict(scope["headers"])  # ASGI: their names are in lower case
         if b"content-length" not in headers and b"transfer-encoding" not in headers:
             await self.app(scope, receive, send)
             return
@@ -250,7 +250,6 @@ class RequestLog:
 
     def __init__(self, app: ASGIApp, side: str) -> None:
         self.app, self.side = app, side
-        self.log = log.bind(side=side)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -268,9 +267,9 @@ class RequestLog:
             await self.app(scope, receive, note_status)
         finally:
             seconds = time.perf_counter() - began
-            metrics.requests.labels(self.side, status).observe(seconds)
-            self.log.info(
-                "request", method=scope["method"],
+            measurement(self.side, status).observe(seconds)
+            log_request(
+                side=self.side, method=scope["method"],
                 path=masked_path(scope["path"]), status=status,
                 ms=round(seconds * 1000, 1), client=(scope.get("client") or ["?"])[0],
                 **scope.get("deployer.facts", {}),
@@ -285,7 +284,7 @@ def client_address(request: Request, trusted: str) -> str:
 
     A header from anybody else is ignored: it would let a client choose its address (THREATS T006).
     """
-    peer = request.client.host if request.client else "unknown"
+    peer: str = (request.scope.get("client") or ("unknown",))[0]
     if not (networks := _networks(trusted)) or not _in(peer, networks):
         return peer
     forwarded = ",".join(request.headers.getlist("x-forwarded-for")).split(",")

@@ -1,19 +1,18 @@
 """What do I boot, and from which files? Asked by every machine at every start.
 
-An application of its own, of plain routes: the framework's way through dependencies and
-validation takes several times as long as the answer. No login: a MAC may narrow, never grant.
+Without a framework: its way through routes, dependencies and validation takes several times as
+long as the answer. No login: a MAC may narrow, never grant.
 Whatever is in doubt boots the local disk.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import quote, unquote_plus
 
-from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployer.boot import grub, ipxe
@@ -22,14 +21,24 @@ from deployer.core.bootspec import BootDecision, LocalBoot
 from deployer.core.hosts import canonical_mac, canonical_uuid
 from deployer.core.inventory import Firmware
 from deployer.core.text import is_plain_line
-from deployer.errors import NotFound
+from deployer.errors import DeployerError, NotFound, Unavailable
 from deployer.netboot import menus
 from deployer.services import boot, media
 from deployer.services.parts import Parts
-from deployer.web.http import client_address, for_log, is_proxy_of_ours, plain
+from deployer.web.http import (
+    as_problem,
+    client_address,
+    for_log,
+    is_proxy_of_ours,
+    plain,
+    problem,
+    unexpected,
+)
+from deployer.web.limit import Judged, RateLimit
 
 # Beyond this a value cannot come from any firmware, and would only blow up a script.
 _FACT_LIMIT = 256
+_TOO_MANY = "rate_limited"
 
 
 def _fact(text: str) -> str | None:
@@ -52,91 +61,121 @@ def _shown(request: Request) -> dict[str, str]:
     return {name: value for name, _, value in fields}
 
 
-async def _decision(request: Request) -> BootDecision:
-    """Tolerant on purpose: a machine with an odd fact must still boot, its own disk."""
-    parts: Parts = request.app.state.parts
-    shown = _shown(request)
-    firmware: Firmware = "uefi" if shown.get("platform") == "efi" else "bios"
-    arch: boot.Arch = "arm64" if shown.get("arch") == "arm64" else "x86_64"
-    try:
-        mac = canonical_mac(unquote_plus(shown.get("mac", "")))
-    except ValueError:
-        return LocalBoot("auto", firmware, "no_mac")
-    answer = boot.at_a_glance(parts, mac, firmware, arch)
-    if answer is None:
+class Loaders:
+    """An ASGI application by hand; `paths` says which requests are for it."""
+
+    paths = ("/boot", "/grub/", "/images/")
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.limit = RateLimit(parts.settings.boot_requests_per_minute)
+        self.handlers = {
+            "/boot/ipxe": self._ipxe, "/boot/grub": self._grub, "/boot.ipxe": self._entry,
+            "/grub/grub.cfg": self._grub_entry,
+        }  # fmt: skip
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        try:
+            response = await self._answer(request)
+        except DeployerError as error:
+            response = as_problem(error)
+        except Exception as error:
+            response = unexpected(request, error)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        path: str = request.scope["path"]
+        handler = self.handlers.get(path)
+        if handler is None and not path.startswith("/images/"):
+            raise NotFound("there is nothing here")
+        if request.method not in ("GET", "HEAD"):
+            return problem(405, "This request cannot be answered", "Method Not Allowed",
+                           {"Allow": "GET, HEAD"})  # fmt: skip
+        return await (handler or self._media)(request)
+
+    async def _entry(self, request: Request) -> Response:
+        """The constant script that DHCP names: it collects the machine's facts and asks again."""
+        agent = request.headers.get("user-agent", "")
+        mistaken = self.parts.catalogue.instead_of_entry(agent)
+        return plain(mistaken or ipxe.entry(self.parts.settings.effective_machine_url))
+
+    async def _grub_entry(self, request: Request) -> Response:
+        """The same for GRUB that came by HTTP boot; by TFTP it finds this file beside itself."""
+        local = grub.script(LocalBoot("auto", "uefi", "no answer"))
+        return plain(menus.grub(self.parts.settings.effective_machine_url, local))
+
+    async def _ipxe(self, request: Request) -> Response:
+        """The boot decision as an iPXE script. Asking moves no deployment."""
+        decision = await self._decision(request)
+        reply = plain(ipxe.script(decision))
+        if isinstance(decision, LocalBoot) and decision.reason == _TOO_MANY:
+            # Our entry script asks again; GRUB would be left at a prompt.
+            reply.status_code, reply.headers["Retry-After"] = 429, "3"
+        return reply
+
+    async def _grub(self, request: Request) -> Response:
+        """The boot decision as a grub.cfg. Asking moves no deployment."""
+        return plain(grub.script(await self._decision(request)))
+
+    async def _decision(self, request: Request) -> BootDecision:
+        """Tolerant on purpose: a machine with an odd fact must still boot, its own disk."""
+        parts, shown = self.parts, _shown(request)
+        firmware: Firmware = "uefi" if shown.get("platform") == "efi" else "bios"
+        arch: boot.Arch = "arm64" if shown.get("arch") == "arm64" else "x86_64"
         address = client_address(request, parts.settings.trusted_proxies)
-        uuid, serial = (unquote_plus(shown.get(name, "")) for name in ("uuid", "serial"))
-        asking = boot.Asking(
-            BootRequest(mac, address, _uuid(uuid), _fact(serial)), firmware, arch
-        )  # fmt: skip
-        answer = await run_in_threadpool(boot.answer, parts, asking)
-    for_log(request, mac=mac, served=answer.served, reason=answer.reason)
-    return answer.decision
+        if not await self._within_limit(address):
+            for_log(request, served="local", reason=_TOO_MANY)
+            return LocalBoot("auto", firmware, _TOO_MANY)
+        try:
+            mac = canonical_mac(unquote_plus(shown.get("mac", "")))
+        except ValueError:
+            return LocalBoot("auto", firmware, "no_mac")
+        answer = boot.at_a_glance(parts, mac, firmware, arch)
+        if answer is None:
+            uuid, serial = (unquote_plus(shown.get(name, "")) for name in ("uuid", "serial"))
+            asking = boot.Asking(
+                BootRequest(mac, address, _uuid(uuid), _fact(serial)), firmware, arch
+            )  # fmt: skip
+            answer = await run_in_threadpool(boot.answer, parts, asking)
+        for_log(request, mac=mac, served=answer.served, reason=answer.reason)
+        return answer.decision
 
+    async def _within_limit(self, address: str) -> bool:
+        """THREATS T002: who walks through the MACs learns nothing, and does not keep us busy."""
+        judged = self.limit.judge(address)
+        if judged is Judged.FIRST_TOO_MANY:
+            with suppress(Unavailable):  # the line is lost, the limit holds
+                await run_in_threadpool(boot.too_many_requests, self.parts, address)
+        return judged is Judged.FINE
 
-async def _entry(request: Request) -> Response:
-    """The constant script that DHCP names: it collects the machine's facts and asks again."""
-    parts: Parts = request.app.state.parts
-    mistaken = parts.catalogue.instead_of_entry(request.headers.get("user-agent", ""))
-    return plain(mistaken or ipxe.entry(parts.settings.effective_machine_url))
-
-
-async def _grub_entry(request: Request) -> Response:
-    """The same for GRUB that came by UEFI HTTP boot; by TFTP it finds this file beside itself."""
-    local = grub.script(LocalBoot("auto", "uefi", "no answer"))
-    return plain(menus.grub(request.app.state.parts.settings.effective_machine_url, local))
-
-
-async def _ipxe(request: Request) -> Response:
-    """The boot decision as an iPXE script. Asking moves no deployment."""
-    return plain(ipxe.script(await _decision(request)))
-
-
-async def _grub(request: Request) -> Response:
-    """The boot decision as a grub.cfg. Asking moves no deployment."""
-    return plain(grub.script(await _decision(request)))
-
-
-async def _media(request: Request) -> Response:
-    """A file that the image's manifest lists, and no other; ranges and If-None-Match work."""
-    parts: Parts = request.app.state.parts
-    image, path = request.path_params["image"], request.path_params["path"]
-    if not is_plain_line(image + path):
-        raise NotFound("there is nothing here")
-    found = media.at_a_glance(parts, image, path)
-    if found is None:
-        found = await run_in_threadpool(media.find, parts, image, path)
-    headers = {"ETag": f'"{found.sha256}"'}
-    known = request.headers.get("if-none-match", "")
-    if headers["ETag"] in known or known.strip() == "*":
-        return Response(status_code=304, headers=headers)
-    headers["X-Content-Type-Options"] = "nosniff"
-    kind, settings = "application/octet-stream", parts.settings
-    if settings.accel_redirect and is_proxy_of_ours(request, settings.trusted_proxies):
-        headers["X-Accel-Redirect"] = settings.accel_redirect + quote(f"/{image}/{path}")
-        return Response(headers=headers, media_type=kind)
-    return FileResponse(found.file, stat_result=found.stat, headers=headers, media_type=kind)
-
-
-def application() -> Starlette:
-    app = Starlette(routes=[
-        Route("/boot/ipxe", _ipxe, methods=["GET"]),
-        Route("/boot/grub", _grub, methods=["GET"]),
-        Route("/boot.ipxe", _entry, methods=["GET"]),
-        Route("/grub/grub.cfg", _grub_entry, methods=["GET"]),
-        Route("/images/{image}/{path:path}", _media, methods=["GET"]),
-    ])  # fmt: skip
-    app.router.redirect_slashes = False
-    return app
+    async def _media(self, request: Request) -> Response:
+        """A file that the image's manifest lists, and no other; ranges and If-None-Match work."""
+        settings = self.parts.settings
+        image, _, path = request.scope["path"].removeprefix("/images/").partition("/")
+        if not is_plain_line(image + path):
+            raise NotFound("there is nothing here")
+        found = media.at_a_glance(self.parts, image, path)
+        if found is None:
+            found = await run_in_threadpool(media.find, self.parts, image, path)
+        headers = {"ETag": f'"{found.sha256}"'}
+        known = request.headers.get("if-none-match", "")
+        if headers["ETag"] in known or known.strip() == "*":
+            return Response(status_code=304, headers=headers)
+        headers["X-Content-Type-Options"] = "nosniff"
+        kind = "application/octet-stream"
+        if settings.accel_redirect and is_proxy_of_ours(request, settings.trusted_proxies):
+            headers["X-Accel-Redirect"] = settings.accel_redirect + quote(f"/{image}/{path}")
+            return Response(headers=headers, media_type=kind)
+        return FileResponse(found.file, stat_result=found.stat, headers=headers, media_type=kind)
 
 
 class MachineSide:
     """Both applications that machines call, behind one door."""
 
-    def __init__(self, loaders: Starlette, others: ASGIApp) -> None:
+    def __init__(self, loaders: ASGIApp, others: ASGIApp) -> None:
         self.loaders, self.others = loaders, others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        for_loaders = scope.get("path", "").startswith(("/boot", "/grub/", "/images/"))
-        app = self.loaders if for_loaders else self.others
-        await app(scope, receive, send)
+        for_loaders = scope.get("path", "").startswith(Loaders.paths)
+        await (self.loaders if for_loaders else self.others)(scope, receive, send)

@@ -11,32 +11,11 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from deployer.web.sendfile import with_pathsend
+from deployer.web.replies import replying
 
 # Far more than any firmware or installer sends, and far too little to fill our memory.
 _HEAD_BYTES = 32 * 1024
 _HEAD_SECONDS = 20
-
-
-class _Spelling:
-    """A transport that spells one header as GRUB 2.06 wants it.
-
-    GRUB compares `Content-Length: ` by the letter (grub-core/net/http.c). In uvicorn's small
-    letters it finds no length, and waits for the end of the connection; then it loads no kernel.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self.write_plain = transport.write
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        # uvicorn writes a whole head at once, and nothing else with it.
-        if data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n"):
-            data = data.replace(b"\r\ncontent-length: ", b"\r\nContent-Length: ", 1)
-        self.write_plain(data)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -49,7 +28,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(_Spelling(transport))  # type: ignore[arg-type]
+        super().connection_made(transport)
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -89,7 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        super()._start_asgi_task(cycle, with_pathsend(app, cycle))
+        super()._start_asgi_task(cycle, replying(app, cycle))
 
     def _wait_for_head(self) -> None:
         self._patience = self.loop.call_later(
