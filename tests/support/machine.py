@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 import httpx
-from starlette.types import ASGIApp
 from fastapi.testclient import TestClient
+from starlette.types import ASGIApp
 
 DISK = {"name": "vda", "path": "/dev/vda", "size": 8 * 2**30, "serial": "DISK-1", "type": "ssd"}
 
