@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup media demo test check e2e golden run lock clean
+.PHONY: help setup media demo test check e2e bench golden run lock clean
 
 BIN := .venv/bin
 MEDIA := .cache/images
@@ -52,6 +52,9 @@ check: setup  ## format, lint, types, shell scripts, fast tests: under two minut
 
 e2e: media  ## the longest journeys, on real machines in QEMU
 	@$(PYTEST) -n $(MACHINES) -m e2e
+
+bench: media  ## benchmarks, seven minutes; writes docs/performance.md [QUICK=1] [PEERS=file.toml]
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers $(PEERS))
 
 golden: setup  ## rewrite golden files and generated documentation; then read the diff
 	$(BIN)/python -m tests.golden

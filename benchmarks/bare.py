@@ -46,13 +46,11 @@ def main(server: str, port: int, folder: Path) -> None:
     else:
         import asyncio
 
-        import granian.server.embed
+        from granian.constants import Interfaces
+        from granian.server.embed import Server
 
-        asyncio.run(
-            granian.server.embed.Server(
-                app, address="127.0.0.1", port=port, interface="asginl"
-            ).serve()
-        )
+        granian = Server(app, address="127.0.0.1", port=port, interface=Interfaces.ASGINL)
+        asyncio.run(granian.serve())
 
 
 if __name__ == "__main__":

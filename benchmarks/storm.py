@@ -1,4 +1,4 @@
-"""A power cut: every host asks within a minute what to boot, each from an address of its own.
+"""A power cut: every host asks at about the same time what to boot, each from its own address.
 
 THREATS F060. The whole of 127.0.0.0/8 is this machine, so hosts need no network of their own.
 """

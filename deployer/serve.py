@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
@@ -95,8 +96,16 @@ def _server(app: ASGIApp, listen: str, setting: str) -> _Server:
     return server
 
 
+def _allow_connections() -> None:
+    """As many as the system lets us have: a process begins with 1024, and slow clients use them
+    up (THREATS F065)."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def serve(parts: Parts, *, with_worker: bool = True) -> None:
     """Blocks until SIGTERM or SIGINT, then finishes what is in hand."""
+    _allow_connections()
     worker = Worker(parts) if with_worker else None
     settings = parts.settings
     servers = [

@@ -108,5 +108,6 @@ async def _sent(cycle: RequestResponseCycle, transport: asyncio.Transport, path:
                     )
             except (OSError, TimeoutError, RuntimeError):
                 transport.abort()
+                cycle.disconnected = True  # or uvicorn complains that the reply is not complete
                 return False
     return True

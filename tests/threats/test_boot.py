@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import re
+import statistics
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from deployer.app import create_machine_app
 from tests.support.machine import FakeMachine
-from tests.support.server import RunningServer
+from tests.support.server import RunningServer, read_all
 from tests.support.service import MAC, Service, ok
 
 on_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
@@ -26,7 +30,9 @@ def served(service: Service) -> Iterator[RunningServer]:
 
 def asks_for_script(server: RunningServer, source: str, header: str = "") -> str:
     head = f"GET /boot/ipxe?mac={MAC} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}\r\n"
-    return server.says(head.encode(), source).decode()
+    with server.connection(source) as connection:
+        connection.sendall(head.encode())
+        return read_all(connection, 10).decode()
 
 
 # --- no deployment ----------------------------------------------------------------------------
@@ -58,6 +64,75 @@ def test_t001_a_queued_an_installing_and_a_finished_host_are_answered_like_a_str
     machine.phones_home("installer_finished")
     machine.phones_home("first_boot")
     assert machine.asks() == stranger
+
+
+# --- walking through the MACs -----------------------------------------------------------------
+
+
+def stranger(number: int) -> str:
+    return f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}"
+
+
+@on_sqlite
+def test_t002_ten_thousand_strangers_and_a_hundred_idle_hosts_are_answered_alike(
+    service: Service,
+) -> None:
+    """Bodies, headers, and the time it takes: a known MAC takes no longer than chance does."""
+    service.parts.settings.boot_requests_per_minute = 0
+    known = [f"52:54:00:00:01:{number:02x}" for number in range(100)]
+    for number, mac in enumerate(known):
+        ok(service.api.post("/api/v1/hosts", json={"name": f"h{number}", "macs": [mac]}))
+    asked = [stranger(number) for number in range(10_000)] + known
+    random.Random(2).shuffle(asked)
+    answers, seconds = set(), {True: list[float](), False: list[float]()}
+    with RunningServer(create_machine_app(service.parts)) as server, server.connection() as line:
+        for mac in asked:
+            began = time.perf_counter()
+            line.sendall(f"GET /boot/ipxe?mac={mac} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            answer = line.recv(65536)
+            seconds[mac in known].append(time.perf_counter() - began)
+            answers.add(re.sub(rb"date: [^\r]*", b"", answer))
+    (only,) = answers
+    assert only.startswith(b"HTTP/1.1 200") and only.endswith(b"exit 1\n")
+    quartiles = statistics.quantiles(seconds[False])
+    noise = quartiles[2] - quartiles[0]
+    assert abs(statistics.median(seconds[True]) - statistics.median(seconds[False])) < noise
+
+
+@on_sqlite
+def test_t002_beyond_the_limit_nobody_gets_an_installer_and_one_line_says_so(
+    service: Service, capfd: pytest.CaptureFixture[str]
+) -> None:
+    service.parts.settings.boot_requests_per_minute = 60
+    service.machines = create_machine_app(service.parts)
+    service.knows()
+    service.deploys()
+    walker = service.machine(address="10.0.0.66")
+    early = [walker.http.get(f"/boot/ipxe?mac={stranger(n)}") for n in range(60)]
+    assert {answer.status_code for answer in early} == {200}
+    capfd.readouterr()
+    for loader, status in (("ipxe", 429), ("grub", 200)) * 50:
+        late = walker.http.get(f"/boot/{loader}?mac={MAC}")
+        if late.status_code == status:
+            assert "kernel" not in late.text and "/d/" not in late.text
+        else:  # a second went by, and one more request was granted
+            assert (loader, late.status_code) == ("ipxe", 200)
+    assert capfd.readouterr().err.count('"event": "alert"') == 1
+    audit = ok(service.api.get("/api/v1/audit"))["items"]
+    lines = [line for line in audit if line["action"] == "boot.too_many_requests"]
+    assert [line["target"] for line in lines] == ["10.0.0.66"]
+
+
+@on_sqlite
+def test_t002_the_limit_of_one_address_is_nobody_elses(service: Service) -> None:
+    service.parts.settings.boot_requests_per_minute = 5
+    service.machines = create_machine_app(service.parts)
+    service.knows()
+    service.deploys()
+    walker, machine = service.machine(address="10.0.0.66"), service.machine()
+    late = [walker.http.get(f"/boot/ipxe?mac={stranger(n)}") for n in range(20)][-1]
+    assert (late.status_code, late.headers["retry-after"]) == (429, "3")
+    assert machine.is_offered_an_installer()
 
 
 # --- one client, one window -------------------------------------------------------------------
@@ -175,6 +250,46 @@ def test_t006_behind_our_proxy_the_last_address_that_is_not_ours_counts(
     http = TestClient(service.machines, client=(peer, 4000))
     http.get("/boot/ipxe", params={"mac": MAC}, headers={"X-Forwarded-For": header})
     assert service.row(id_).boot_address == address
+
+
+PROXY = "127.0.0.9"
+BEFORE_PROXIES = [
+    "X-Forwarded-For: {}",
+    "X-Forwarded-For: 1.1.1.1, 127.0.0.3, {}",
+    "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 127.0.0.3, {}",
+]
+
+
+@on_sqlite
+@pytest.mark.parametrize("header", BEFORE_PROXIES, ids=["one", "three", "in two lines"])
+def test_t006_the_proxys_word_counts_on_real_connections_and_no_one_elses(
+    service: Service, served: RunningServer, header: str
+) -> None:
+    service.parts.settings.trusted_proxies = PROXY
+    service.knows()
+    id_ = service.deploys()
+    told = header.format("127.0.0.2") + "\r\n"
+    assert "/d/" in asks_for_script(served, PROXY, told)
+    assert service.row(id_).boot_address == "127.0.0.2"
+    for thief in ("127.0.0.1", "127.0.0.4"):
+        assert "/d/" not in asks_for_script(served, thief, told), "not our proxy"
+    assert "/d/" not in asks_for_script(served, PROXY, header.format("127.0.0.4") + "\r\n")
+    assert "/d/" in asks_for_script(served, "127.0.0.2"), "the same machine, past the proxy"
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "header", [claim for claim in CLAIMS if not claim.startswith("X-Forwarded-For")]
+)
+@pytest.mark.parametrize("addresses", ["127.0.0.2", "127.0.0.2, 127.0.0.3, 127.0.0.4"])
+def test_t006_from_the_proxy_too_no_other_header_names_the_client(
+    service: Service, served: RunningServer, header: str, addresses: str
+) -> None:
+    service.parts.settings.trusted_proxies = PROXY
+    service.knows()
+    id_ = service.deploys()
+    assert "/d/" in asks_for_script(served, PROXY, header.format(addresses) + "\r\n")
+    assert service.row(id_).boot_address == PROXY
 
 
 # --- a loan, not a state ----------------------------------------------------------------------
