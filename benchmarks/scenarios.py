@@ -40,7 +40,7 @@ class Plan:
     storm_seconds: float
 
 
-QUICK = Plan((1_000, 10_000), 2, 1, 1_000, 10)
+QUICK = Plan((1_000, 10_000), 2, 1, 1_000, 5)
 FULL = Plan((1_000, 10_000, 100_000), 3, 2, 5_000, 60)
 
 
