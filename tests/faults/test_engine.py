@@ -90,6 +90,7 @@ def test_a_driver_that_crashes_fails_the_deployment_with_its_words(
     assert real.cause(id_) == "power.boot_once: ZeroDivisionError: division by zero"
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_dead_switches_do_not_hold_up_the_others(
     worker: Worker, real: Service, monkeypatch: pytest.MonkeyPatch

@@ -41,7 +41,7 @@ from tests.support.netns import Segment, needs_root
 from tests.support.pxe import PxeClient
 from tests.support.tftp import TftpClient
 
-pytestmark = needs_root
+pytestmark = [needs_root, pytest.mark.slow]
 
 
 @pytest.fixture

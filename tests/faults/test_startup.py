@@ -258,6 +258,7 @@ def test_f037_two_backups_within_a_second_do_not_overwrite_each_other(
     assert not list(tmp_path.glob("*.partial"))
 
 
+@pytest.mark.slow
 @on_postgresql
 def test_f037_of_two_replicas_that_start_at_once_one_migrates(
     settings: Settings, next_version: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch

@@ -66,13 +66,13 @@ class RunningServer:
 def read_all(connection: socket.socket, patience: float = 0.5) -> bytes:
     """What arrives until the other side closes, or is silent for `patience` seconds."""
     connection.settimeout(patience)
-    answer = b""
+    answer = bytearray()
     try:
         while chunk := connection.recv(65536):
             answer += chunk
     except (TimeoutError, ConnectionError):
         pass
-    return answer
+    return bytes(answer)
 
 
 def statuses(answer: bytes) -> list[int]:

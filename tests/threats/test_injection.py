@@ -392,6 +392,7 @@ def lists(service: Service, kind: str, **query: Any) -> list[str] | None:
     return [str(item.get("name") or item.get("id")) for item in ok(answer)["items"]]
 
 
+@pytest.mark.slow
 def test_t070_a_search_finds_what_holds_the_text_and_nothing_else(service: Service) -> None:
     names = ["web01", "web02", "db01"]
     for number, name in enumerate(names):

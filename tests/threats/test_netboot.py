@@ -126,6 +126,7 @@ def watch(mode: Mode, *allowed: str) -> Watch:
     return Watch("br0", OURS, mode, allowed, every=0.2, wait=0.3)
 
 
+@pytest.mark.slow
 def test_t028_a_foreign_dhcp_server_is_found_and_forgotten_when_it_has_gone(
     segment: Segment, folder: Path
 ) -> None:
@@ -143,6 +144,7 @@ def test_t028_a_foreign_dhcp_server_is_found_and_forgotten_when_it_has_gone(
         assert len(netboot.foreign) == 1, "told once"
 
 
+@pytest.mark.slow
 def test_t028_beside_a_proxy_the_other_server_may_give_addresses_but_no_boot_file(
     segment: Segment, folder: Path
 ) -> None:
@@ -158,6 +160,7 @@ def test_t028_beside_a_proxy_the_other_server_may_give_addresses_but_no_boot_fil
         assert netboot.foreign[0].file == "pxelinux.0"
 
 
+@pytest.mark.slow
 def test_t028_a_server_that_is_allowed_is_no_alert(segment: Segment, folder: Path) -> None:
     another_server(segment.others["other"], folder, "dhcp-boot=evil.efi")
     allowed = watch(Mode.FULL, THEIRS)

@@ -138,6 +138,7 @@ def memory_mb(process: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+@pytest.mark.slow
 def test_the_size_of_a_file_does_not_show_in_memory(tmp_path: Path) -> None:
     size = 200 * 10**6
     parts = build_parts(Settings(data_dir=tmp_path, database_url=""))
