@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -17,6 +15,7 @@ import pytest
 
 from deployer.media import library
 from deployer.media.build import BuildError, debian_installer, fetch_debian_installer
+from tests.support.gpg import Keyring
 
 BUILD = "main/installer-armhf/20230607+deb12u15/images"
 FILES = {"vmlinuz": b"kernel " * 100, "initrd.gz": gzip.compress(b"initrd")}
@@ -34,9 +33,11 @@ class Archive:
         for name, content in FILES.items():
             (netboot / name).write_bytes(content)
         self.keys = folder / "keys.gpg"
-        self._home = tempfile.TemporaryDirectory(prefix="gpg-")
-        self._gpg("--passphrase", "", "--quick-gen-key", "archive@example.org", "ed25519", "sign")
-        self._gpg("--export", "--output", str(self.keys))
+        self._keyring = Keyring()
+        self._keyring.gpg(
+            "--passphrase", "", "--quick-gen-key", "archive@example.org", "ed25519", "sign"
+        )
+        self._keyring.gpg("--export", "--output", str(self.keys))
         self.publish()
         handler = partial(_Quiet, directory=str(folder / "served"))
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -59,11 +60,7 @@ class Archive:
         )
         signed = self.dists / "InRelease"
         signed.unlink(missing_ok=True)
-        self._gpg("--clearsign", "--output", str(signed), str(plain))
-
-    def _gpg(self, *arguments: str) -> None:
-        command = ["gpg", "--homedir", self._home.name, "--batch", "--quiet", *arguments]
-        subprocess.run(command, check=True, capture_output=True)
+        self._keyring.gpg("--clearsign", "--output", str(signed), str(plain))
 
     def __enter__(self) -> Archive:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -72,9 +69,7 @@ class Archive:
     def __exit__(self, *_: object) -> None:
         self.server.shutdown()
         self.server.server_close()
-        stop = ["gpgconf", "--homedir", self._home.name, "--kill", "gpg-agent"]
-        subprocess.run(stop, check=False, capture_output=True)
-        self._home.cleanup()
+        self._keyring.close()
 
 
 class _Quiet(SimpleHTTPRequestHandler):

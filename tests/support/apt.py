@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import tempfile
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.support.gpg import Keyring
 
 
 class Repository:
@@ -16,8 +17,7 @@ class Repository:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
-        # Not in `folder`: the path of gpg's socket must be short.
-        self._home = tempfile.TemporaryDirectory(prefix="gpg-")
+        self._keys = Keyring()
         self.served = folder / "served"
         self.served.mkdir(parents=True)
         self._pack()
@@ -33,20 +33,11 @@ class Repository:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
-        stop = ["gpgconf", "--homedir", self._home.name, "--kill", "gpg-agent"]
-        subprocess.run(stop, check=False, capture_output=True)
-        self._home.cleanup()
+        self._keys.close()
 
     @property
     def public_key(self) -> str:
-        return self._gpg("--armor", "--export")
-
-    def _gpg(self, *arguments: str) -> str:
-        done = subprocess.run(
-            ["gpg", "--homedir", self._home.name, "--batch", "--quiet", *arguments],
-            check=True, capture_output=True, text=True,
-        )  # fmt: skip
-        return done.stdout
+        return self._keys.gpg("--armor", "--export")
 
     def _pack(self) -> None:
         tree = self.folder / "tree"
@@ -82,8 +73,10 @@ class Repository:
         text = self.folder / "Release"
         text.write_text(release)
         signer = "Test <test@example.org>"
-        self._gpg("--passphrase", "", "--quick-generate-key", signer, "rsa2048", "sign", "never")
-        self._gpg("--clearsign", "--output", str(self.served / "InRelease"), str(text))
+        self._keys.gpg(
+            "--passphrase", "", "--quick-generate-key", signer, "rsa2048", "sign", "never"
+        )
+        self._keys.gpg("--clearsign", "--output", str(self.served / "InRelease"), str(text))
 
 
 class _Quiet(SimpleHTTPRequestHandler):
