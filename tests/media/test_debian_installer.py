@@ -34,9 +34,7 @@ class Archive:
             (netboot / name).write_bytes(content)
         self.keys = folder / "keys.gpg"
         self._keyring = Keyring()
-        self._keyring.gpg(
-            "--passphrase", "", "--quick-gen-key", "archive@example.org", "ed25519", "sign"
-        )
+        self._keyring.make_key("Archive <archive@example.org>")
         self._keyring.gpg("--export", "--output", str(self.keys))
         self.publish()
         handler = partial(_Quiet, directory=str(folder / "served"))

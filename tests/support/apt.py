@@ -72,10 +72,7 @@ class Repository:
     def _sign(self, release: str) -> None:
         text = self.folder / "Release"
         text.write_text(release)
-        signer = "Test <test@example.org>"
-        self._keys.gpg(
-            "--passphrase", "", "--quick-generate-key", signer, "rsa2048", "sign", "never"
-        )
+        self._keys.make_key("Test <test@example.org>")
         self._keys.gpg("--clearsign", "--output", str(self.served / "InRelease"), str(text))
 
 
