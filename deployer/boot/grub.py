@@ -42,6 +42,11 @@ def script(decision: BootDecision) -> str:
     return _installer(decision) if isinstance(decision, InstallerBoot) else _local(decision)
 
 
+def unanswered() -> str:
+    """The commands that boot the own disk, for a menu that has asked us in vain."""
+    return _local(LocalBoot("auto", "uefi", "no answer"))
+
+
 def _installer(boot: InstallerBoot) -> str:
     me = f"Deployer {boot.short_id}:"
     initrds = " ".join(quoted(path(url)) for url in boot.initrd_urls)

@@ -168,6 +168,7 @@ def _plan(
     parts: Parts, interface: str, mode: ModeName, loader: LoaderName, known_only: bool,
     block_size: int | None, ranges: tuple[Range, ...], router: str | None, dns: list[str],
 ) -> Plan:  # fmt: skip
+    from deployer.boot import grub
     from deployer.netboot import dnsmasq, menus, rogue, supervisor
     from deployer.netboot.loaders import Loader
 
@@ -183,10 +184,12 @@ def _plan(
     url = settings.machine_url or f"http://{address.ip}:{settings.machine_listen.split(':')[-1]}"
     folder = settings.netboot_dir / interface
     image = _image(parts)
-    local = _local_boot()
     root, sizes = supervisor.prepare(
         folder, image,
-        {"grub/grub.cfg": menus.grub(url, local), "pxelinux.cfg/default": menus.pxelinux(url)},
+        {
+            "grub/grub.cfg": menus.grub(url, grub.unanswered()),
+            "pxelinux.cfg/default": menus.pxelinux(url),
+        },
     )  # fmt: skip
     return dnsmasq.Plan(
         interface=interface, address=address, mode=dnsmasq.Mode(mode), machine_url=url,
@@ -212,13 +215,6 @@ def _image(parts: Parts) -> Path:
             value="loaders", remedy="run `deployer image build loaders`",
         )  # fmt: skip
     return folder
-
-
-def _local_boot() -> str:
-    from deployer.boot import grub
-    from deployer.core.bootspec import LocalBoot
-
-    return grub.script(LocalBoot("auto", "uefi", "no answer"))
 
 
 def _own_address(interface: str) -> IPv4Interface:

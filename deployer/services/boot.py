@@ -52,7 +52,7 @@ def at_a_glance(parts: Parts, mac: str, firmware: Firmware, arch: Arch) -> Answe
     """
     try:
         found = boots.glance(parts.database, mac, _LIVE_IMAGE[arch], _LOADER_FILE)
-    except Exception:
+    except Exception:  # whatever it is, `answer` meets it again, writes it down and lets them boot
         return None
     if found is None or found.state is not None:
         return None

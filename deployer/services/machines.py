@@ -54,7 +54,7 @@ def _by_token(
     grace: bool = False,
     lock: bool = True,
 ) -> Deployment:
-    """The deployment that this token opens now, its row locked."""
+    """The deployment that this token opens now, its row locked unless it is only read."""
     id_ = deployment_of(parts.key, token, purpose)
     deployment = store.get(session, id_, lock=lock) if id_ else None
     if deployment is None or deployment.state == State.QUEUED:

@@ -102,8 +102,7 @@ class Loaders:
 
     async def _grub_entry(self, request: Request) -> Response:
         """The same for GRUB that came by HTTP boot; by TFTP it finds this file beside itself."""
-        local = grub.script(LocalBoot("auto", "uefi", "no answer"))
-        return plain(menus.grub(self.parts.settings.effective_machine_url, local))
+        return plain(menus.grub(self.parts.settings.effective_machine_url, grub.unanswered()))
 
     async def _ipxe(self, request: Request) -> Response:
         """The boot decision as an iPXE script. Asking moves no deployment."""

@@ -17,6 +17,7 @@ from deployer.store.tables import (
     Host,
     Image,
     Profile,
+    Secret,
 )
 
 
@@ -95,6 +96,11 @@ def token(row: ApiToken) -> dict[str, Any]:
         "id": row.id, "name": row.name, "role": row.role, "created_at": moment(row.created_at),
         "expires_at": moment(row.expires_at), "last_used_at": moment(row.last_used_at),
     }  # fmt: skip
+
+
+def secret(row: Secret) -> dict[str, Any]:
+    """Without what it is: nobody is told."""
+    return {"name": row.name, "updated_at": moment(row.updated_at), "updated_by": row.updated_by}
 
 
 def audit(row: AuditEntry) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from deployer.core.text import Name
 from deployer.services import people, secrets
 from deployer.store import secrets as secret_store
-from deployer.store.tables import Secret
+from deployer.web import views
 from deployer.web.dependencies import AddressDep, Admin, PartsDep, ReadingDep, Viewer, WritingDep
 from deployer.web.operators.shared import API, Body, Cursor, Json, Limit, Named, page, position_of
 
@@ -20,15 +20,11 @@ class SecretRequest(Body):
     value: SecretStr
 
 
-def _view(row: Secret) -> Json:
-    return {"name": row.name, "updated_at": row.updated_at, "updated_by": row.updated_by}
-
-
 @router.get("/secrets")
 def list_secrets(_: Viewer, session: ReadingDep, limit: Limit = 100, cursor: Cursor = "") -> Json:
     """Names and dates; what they are, nobody is told."""
     rows = secret_store.page(session, after=position_of(cursor), limit=limit + 1)
-    return page([(row.name, _view(row)) for row in rows], limit)
+    return page([(row.name, views.secret(row)) for row in rows], limit)
 
 
 @router.post("/secrets", status_code=201)
@@ -39,7 +35,7 @@ def set_secret(
     now = parts.clock()
     row = secrets.save(session, parts, body.name, body.value.get_secret_value(), who.name, now)
     people.audit(session, now, who.name, "secret.set", body.name, address)
-    return _view(row)
+    return views.secret(row)
 
 
 @router.delete("/secrets/{name}", status_code=204)
