@@ -26,6 +26,7 @@ from deployer.store.database import Database
 from deployer.web import health, loaders, machines, operators
 from deployer.web.dependencies import authenticated
 from deployer.web.http import Bodies, RequestLog, install_error_handlers
+from deployer.web.protocol import AtOnce
 
 if TYPE_CHECKING:
     from deployer.engine import Worker
@@ -156,5 +157,6 @@ def create_machine_app(parts: Parts) -> ASGIApp:
     installers.include_router(machines.router)
     installers.state.parts = parts
     install_error_handlers(installers)
-    both = loaders.MachineSide(loaders.Loaders(parts), installers)
-    return RequestLog(Bodies(both, machines.body_limit), "machines")
+    own = loaders.Loaders(parts)
+    both = Bodies(loaders.MachineSide(own, installers), machines.body_limit)
+    return AtOnce(RequestLog(both, "machines"), own.scripts, own.at_once)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import sys
+import threading
 from datetime import UTC, datetime
 from functools import cache
 from types import SimpleNamespace
@@ -75,17 +77,49 @@ def masked_path(path: str) -> str:
     return _TOKEN_IN_PATH.sub("***", path)
 
 
-_encoded = json.JSONEncoder(ensure_ascii=True, default=str).encode
+_quoted = json.encoder.encode_basestring_ascii
 
 
-def log_request(**facts: Any) -> None:
-    """The line of one request: as `log.info`, at half the cost, for there is one per request."""
+def log_request(**facts: str | int | float) -> None:
+    """The line of one request: as `log.info`, at a quarter of the cost, for there is one each."""
     if not _json_to:
         log.info("request", **facts)
         return
-    now = datetime.now(UTC).replace(tzinfo=None).isoformat() + "Z"
-    line = _encoded({**facts, "event": "request", "level": "info", "timestamp": now})
-    _json_to[0].write(line + "\n")
+    members = [
+        f'"{name}": {_quoted(fact) if type(fact) is str else fact}' for name, fact in facts.items()
+    ]
+    now = datetime.now(UTC).isoformat()[:-6]
+    _write(
+        f'{{{", ".join(members)}, "event": "request", "level": "info", "timestamp": "{now}Z"}}\n'
+    )
+
+
+class _Waiting(threading.local):
+    """Lines of this thread's event loop: each thread has one at most."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+
+_waiting = _Waiting()
+
+
+def _write(line: str) -> None:
+    """Under load, what came up in one turn of the event loop goes out in one write."""
+    lines = _waiting.lines
+    if not lines:
+        try:
+            asyncio.get_running_loop().call_soon(_flush)
+        except RuntimeError:
+            _json_to[0].write(line)
+            return
+    lines.append(line)
+
+
+def _flush() -> None:
+    lines = "".join(_waiting.lines)
+    _waiting.lines.clear()
+    _json_to[0].write(lines)
 
 
 _json_to: list[TextIO] = []  # where lines go as JSON, if they do

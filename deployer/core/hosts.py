@@ -30,7 +30,8 @@ def canonical_mac(text: Any) -> str:
         raise ValueError("must not be all zeros; give the address that is printed on the NIC")
     if int(digits[:2], 16) & 1:
         raise ValueError("must not be a multicast address (its first byte is odd)")
-    return ":".join(re.findall("..", digits))
+    d = digits  # written out: this runs for every boot request
+    return f"{d[:2]}:{d[2:4]}:{d[4:6]}:{d[6:8]}:{d[8:10]}:{d[10:]}"
 
 
 def canonical_uuid(text: Any) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, NamedTuple
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 from sqlmodel import Session
 
@@ -23,6 +25,7 @@ from deployer.store.tables import Deployment
 
 _LIVE_IMAGE: dict[str, str] = {"x86_64": "live-x86_64", "arm64": "live-arm64"}
 _LOADER_FILE = "local.efi"
+_LOADER_SECONDS = 2.0
 
 
 Arch = Literal["x86_64", "arm64"]
@@ -45,22 +48,45 @@ class Answer(NamedTuple):
     reason: str
 
 
-def at_a_glance(parts: Parts, mac: str, firmware: Firmware, arch: Arch) -> Answer | None:
+@lru_cache(maxsize=1024)
+def _own_disk(method: Any, firmware: Firmware, reason: str, loader: str | None) -> Answer:
+    return Answer(LocalBoot(method, firmware, reason, loader), "local", reason)
+
+
+class Glances:
     """The local disk for a machine without a deployment, which is nearly every one that asks.
 
     Fast enough for the event loop. None in every other case, and in doubt: then ask `answer`.
     """
-    try:
-        found = boots.glance(parts.database, mac, _LIVE_IMAGE[arch], _LOADER_FILE)
-    except Exception:  # whatever it is, `answer` meets it again, writes it down and lets them boot
-        return None
-    if found is None or found.state is not None:
-        return None
-    method, reason = found.local_boot, (IDLE if found.known else UNKNOWN).reason
-    if isinstance(method, dict):
-        method = method.get(firmware, "auto")
-    loader = _loader_url(parts, arch) if found.has_loader else None
-    return _counted(LocalBoot(method, firmware, reason, loader), reason)
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self._loaders: dict[Arch, tuple[float, str | None]] = {}
+
+    def __call__(self, mac: str, firmware: Firmware, arch: Arch) -> Answer | None:
+        try:
+            found = boots.glance(self.parts.database, mac)
+            if found is None or found.state is not None:
+                return None
+            loader = self._loader(arch)
+        except Exception:  # `answer` meets it again, writes it down and lets them boot
+            return None
+        method = found.local_boot
+        if isinstance(method, dict):
+            method = method.get(firmware, "auto")
+        answer = _own_disk(method, firmware, (IDLE if found.known else UNKNOWN).reason, loader)
+        boot_count("local", answer.reason).inc()
+        return answer
+
+    def _loader(self, arch: Arch) -> str | None:
+        """Looked up every few seconds: a script goes on without a loader that is gone."""
+        now = time.monotonic()
+        until, url = self._loaders.get(arch, (0.0, None))
+        if now >= until:
+            has_file = boots.has_file(self.parts.database, _LIVE_IMAGE[arch], _LOADER_FILE)
+            url = _loader_url(self.parts, arch) if has_file else None
+            self._loaders[arch] = (now + _LOADER_SECONDS, url)
+        return url
 
 
 def answer(parts: Parts, asking: Asking) -> Answer:

@@ -14,15 +14,18 @@ _GLANCE = """
 SELECT
     host_macs.host_id,
     json_extract(hosts.spec, '$.local_boot'),
-    deployments.state,
-    EXISTS (
-        SELECT 1 FROM images, json_each(images.manifest, '$.files') AS file
-        WHERE images.name = :image AND json_extract(file.value, '$.path') = :loader
-    )
-FROM (SELECT :mac AS mac) AS asked
-LEFT JOIN host_macs ON host_macs.mac = asked.mac
+    deployments.state
+FROM (SELECT 1)
+LEFT JOIN host_macs ON host_macs.mac = ?
 LEFT JOIN hosts ON hosts.id = coalesce(host_macs.host_id, (SELECT min(id) FROM hosts))
 LEFT JOIN deployments ON deployments.host_id = hosts.id AND deployments.ended_at IS NULL
+"""
+
+_HAS_FILE = """
+SELECT EXISTS (
+    SELECT 1 FROM images, json_each(images.manifest, '$.files') AS file
+    WHERE images.name = ? AND json_extract(file.value, '$.path') = ?
+)
 """
 
 
@@ -32,20 +35,22 @@ class Glance(NamedTuple):
     known: bool
     local_boot: Any
     state: str | None
-    has_loader: bool
 
 
-def glance(database: Database, mac: str, image: str, loader: str) -> Glance | None:
-    """As of the last commit; None where this takes longer than the event loop may wait.
-
-    `has_loader`: `image` is here and has a file `loader`.
-    """
-    row = database.glance(_GLANCE, {"mac": mac, "image": image, "loader": loader})
+def glance(database: Database, mac: str) -> Glance | None:
+    """As of the last commit; None where this takes longer than the event loop may wait."""
+    row = database.glance(_GLANCE, (mac,))
     if row is None:
         return None
-    host, method, state, has_loader = row
+    host, method, state = row
     if host is None:
         method, state = "auto", None
     # SQLite gives a string as it is, and an object as JSON.
     local_boot = json.loads(method) if method and method[0] == "{" else method or "auto"
-    return Glance(host is not None, local_boot, state, bool(has_loader))
+    return Glance(host is not None, local_boot, state)
+
+
+def has_file(database: Database, image: str, path: str) -> bool | None:
+    """Whether the image is here and has that file; None as above."""
+    row = database.glance(_HAS_FILE, (image, path))
+    return None if row is None else bool(row[0])

@@ -31,14 +31,14 @@ _CHECKSUM = """
 SELECT (
     SELECT json_extract(file.value, '$.sha256')
     FROM images, json_each(images.manifest, '$.files') AS file
-    WHERE images.name = :image AND json_extract(file.value, '$.path') = :path
+    WHERE images.name = ? AND json_extract(file.value, '$.path') = ?
 )
 """
 
 
 def glance_at_checksum(database: Database, image: str, path: str) -> tuple[str | None] | None:
     """What `checksum` says; None where that takes longer than the event loop may wait."""
-    row: tuple[str | None] | None = database.glance(_CHECKSUM, {"image": image, "path": path})
+    row: tuple[str | None] | None = database.glance(_CHECKSUM, (image, path))
     return row
 
 

@@ -46,7 +46,7 @@ WritingDep = Annotated[Session, Depends(_writing, scope="function")]
 
 
 async def _address(request: Request, parts: PartsDep) -> str:
-    return client_address(request, parts.settings.trusted_proxies)
+    return client_address(request.scope, parts.settings.trusted_proxies)
 
 
 AddressDep = Annotated[str, Depends(_address)]

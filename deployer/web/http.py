@@ -14,6 +14,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -279,15 +280,15 @@ class RequestLog:
 # --- who is calling ---------------------------------------------------------------------------
 
 
-def client_address(request: Request, trusted: str) -> str:
+def client_address(scope: Scope, trusted: str) -> str:
     """The peer's address; behind a trusted proxy, the right-most address that is no proxy of ours.
 
     A header from anybody else is ignored: it would let a client choose its address (THREATS T006).
     """
-    peer: str = (request.scope.get("client") or ("unknown",))[0]
+    peer: str = (scope.get("client") or ("unknown",))[0]
     if not (networks := _networks(trusted)) or not _in(peer, networks):
         return peer
-    forwarded = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
+    forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
     for hop in reversed([h.strip() for h in forwarded if h.strip()]):
         if not _in(hop, networks):
             return hop if _is_address(hop) else peer

@@ -7,7 +7,11 @@ Whatever is in doubt boots the local disk.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
+from typing import ClassVar, NamedTuple
 from urllib.parse import quote, unquote_plus
 
 from starlette.concurrency import run_in_threadpool
@@ -23,6 +27,7 @@ from deployer.core.inventory import Firmware
 from deployer.core.text import is_plain_line
 from deployer.errors import DeployerError, NotFound, Unavailable
 from deployer.netboot import menus
+from deployer.observe import log_request, measurement
 from deployer.services import boot, media
 from deployer.services.parts import Parts
 from deployer.web.http import (
@@ -54,21 +59,50 @@ def _uuid(text: str) -> str | None:
         return None
 
 
-def _shown(request: Request) -> dict[str, str]:
+def _shown(scope: Scope) -> dict[str, str]:
     """What the machine tells of itself, by name, still encoded: of most, nobody reads more."""
-    query: bytes = request.scope["query_string"]
+    query: bytes = scope["query_string"]
     fields = [field.partition("=") for field in query.decode("latin-1").split("&")]
     return {name: value for name, _, value in fields}
+
+
+class _Asked(NamedTuple):
+    """A boot request as far as it is judged on the event loop; `answer`: no more is needed."""
+
+    shown: dict[str, str]
+    address: str
+    mac: str
+    firmware: Firmware
+    arch: boot.Arch
+    limited: Judged
+    answer: boot.Answer | None
+
+
+def _asking(asked: _Asked) -> boot.Asking:
+    uuid, serial = (unquote_plus(asked.shown.get(name, "")) for name in ("uuid", "serial"))
+    request = BootRequest(asked.mac, asked.address, _uuid(uuid), _fact(serial))
+    return boot.Asking(request, asked.firmware, asked.arch)
+
+
+@lru_cache(maxsize=1024)
+def _rendered(script: Callable[[BootDecision], str], decision: BootDecision) -> bytes:
+    """A reply as bytes: most machines get one of a handful."""
+    reply = plain(script(decision))
+    # GRUB wants `Content-Length` in these letters; see web/replies.py.
+    head = b"".join(b"%b: %b\r\n" % (name.title(), value) for name, value in reply.raw_headers)
+    return head + b"\r\n" + bytes(reply.body)
 
 
 class Loaders:
     """An ASGI application by hand; `paths` says which requests are for it."""
 
     paths = ("/boot", "/grub/", "/images/")
+    scripts: ClassVar = {"/boot/ipxe": ipxe.script, "/boot/grub": grub.script}
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.limit = RateLimit(parts.settings.boot_requests_per_minute)
+        self.glances = boot.Glances(parts)
         self.handlers = {
             "/boot/ipxe": self._ipxe, "/boot/grub": self._grub, "/boot.ipxe": self._entry,
             "/grub/grub.cfg": self._grub_entry,
@@ -83,6 +117,40 @@ class Loaders:
         except Exception as error:
             response = unexpected(request, error)
         await response(scope, receive, send)
+
+    def at_once(self, scope: Scope) -> bytes | None:
+        """The reply to nearly every boot request, as `web.protocol` takes it; else None."""
+        script = self.scripts.get(scope["path"])
+        if script is None:
+            return None
+        began = time.perf_counter()
+        asked = scope["deployer.asked"] = self._asked(scope)
+        if (answer := asked.answer) is None:
+            return None
+        reply = _rendered(script, answer.decision)
+        seconds = time.perf_counter() - began
+        measurement("machines", 200).observe(seconds)
+        log_request(
+            side="machines", method="GET", path=scope["path"], status=200,
+            ms=round(seconds * 1000, 1), client=scope["client"][0], mac=asked.mac,
+            served=answer.served, reason=answer.reason,
+        )  # fmt: skip
+        return reply
+
+    def _asked(self, scope: Scope) -> _Asked:
+        """Tolerant on purpose: a machine with an odd fact must still boot, its own disk."""
+        shown = _shown(scope)
+        firmware: Firmware = "uefi" if shown.get("platform") == "efi" else "bios"
+        arch: boot.Arch = "arm64" if shown.get("arch") == "arm64" else "x86_64"
+        address = client_address(scope, self.parts.settings.trusted_proxies)
+        limited, mac, answer = self.limit.judge(address), "", None
+        if limited is Judged.FINE:
+            try:
+                mac = canonical_mac(unquote_plus(shown.get("mac", "")))
+            except ValueError:
+                mac = ""
+            answer = self.glances(mac, firmware, arch) if mac else None
+        return _Asked(shown, address, mac, firmware, arch, limited, answer)
 
     async def _answer(self, request: Request) -> Response:
         path: str = request.scope["path"]
@@ -118,35 +186,20 @@ class Loaders:
         return plain(grub.script(await self._decision(request)))
 
     async def _decision(self, request: Request) -> BootDecision:
-        """Tolerant on purpose: a machine with an odd fact must still boot, its own disk."""
-        parts, shown = self.parts, _shown(request)
-        firmware: Firmware = "uefi" if shown.get("platform") == "efi" else "bios"
-        arch: boot.Arch = "arm64" if shown.get("arch") == "arm64" else "x86_64"
-        address = client_address(request, parts.settings.trusted_proxies)
-        if not await self._within_limit(address):
+        asked: _Asked = request.scope.get("deployer.asked") or self._asked(request.scope)
+        if asked.limited is not Judged.FINE:
+            if asked.limited is Judged.FIRST_TOO_MANY:
+                with suppress(Unavailable):  # the line is lost, the limit holds
+                    await run_in_threadpool(boot.too_many_requests, self.parts, asked.address)
             for_log(request, served="local", reason=_TOO_MANY)
-            return LocalBoot("auto", firmware, _TOO_MANY)
-        try:
-            mac = canonical_mac(unquote_plus(shown.get("mac", "")))
-        except ValueError:
-            return LocalBoot("auto", firmware, "no_mac")
-        answer = boot.at_a_glance(parts, mac, firmware, arch)
+            return LocalBoot("auto", asked.firmware, _TOO_MANY)
+        if not asked.mac:
+            return LocalBoot("auto", asked.firmware, "no_mac")
+        answer = asked.answer
         if answer is None:
-            uuid, serial = (unquote_plus(shown.get(name, "")) for name in ("uuid", "serial"))
-            asking = boot.Asking(
-                BootRequest(mac, address, _uuid(uuid), _fact(serial)), firmware, arch
-            )  # fmt: skip
-            answer = await run_in_threadpool(boot.answer, parts, asking)
-        for_log(request, mac=mac, served=answer.served, reason=answer.reason)
+            answer = await run_in_threadpool(boot.answer, self.parts, _asking(asked))
+        for_log(request, mac=asked.mac, served=answer.served, reason=answer.reason)
         return answer.decision
-
-    async def _within_limit(self, address: str) -> bool:
-        """THREATS T002: who walks through the MACs learns nothing, and does not keep us busy."""
-        judged = self.limit.judge(address)
-        if judged is Judged.FIRST_TOO_MANY:
-            with suppress(Unavailable):  # the line is lost, the limit holds
-                await run_in_threadpool(boot.too_many_requests, self.parts, address)
-        return judged is Judged.FINE
 
     async def _media(self, request: Request) -> Response:
         """A file that the image's manifest lists, and no other; ranges and If-None-Match work."""

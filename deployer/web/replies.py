@@ -17,9 +17,10 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-# Between two pieces others have their turn; a client that takes longer for one is gone, or so
-# slow that no machine could boot from it.
-_PIECE_BYTES = 16 * 1024 * 1024
+# Between two pieces others have their turn, and what was just read is still in the processor's
+# cache when the client reads it; a client that takes longer for one is gone, or so slow that no
+# machine could boot from it.
+_PIECE_BYTES = 2 * 1024 * 1024
 _PIECE_SECONDS = 300
 
 
@@ -98,16 +99,17 @@ async def _sent(cycle: RequestResponseCycle, transport: asyncio.Transport, path:
     loop = asyncio.get_running_loop()
     with Path(path).open("rb") as file, _full_segments(transport):
         size = min(os.fstat(file.fileno()).st_size, cycle.expected_content_length)
-        for start in range(0, size, _PIECE_BYTES):
-            if cycle.disconnected:
-                return False
-            try:
-                async with asyncio.timeout(_PIECE_SECONDS):
+        try:
+            async with asyncio.timeout(_PIECE_SECONDS) as patience:
+                for start in range(0, size, _PIECE_BYTES):
+                    if cycle.disconnected:
+                        return False
+                    patience.reschedule(loop.time() + _PIECE_SECONDS)
                     cycle.expected_content_length -= await loop.sendfile(
                         transport, file, start, min(_PIECE_BYTES, size - start)
                     )
-            except (OSError, TimeoutError, RuntimeError):
-                transport.abort()
-                cycle.disconnected = True  # or uvicorn complains that the reply is not complete
-                return False
+        except (OSError, TimeoutError, RuntimeError):
+            transport.abort()
+            cycle.disconnected = True  # or uvicorn complains that the reply is not complete
+            return False
     return True

@@ -64,12 +64,16 @@ class RunningServer:
 
 
 def read_all(connection: socket.socket, patience: float = 0.5) -> bytes:
-    """What arrives until the other side closes, or is silent for `patience` seconds."""
-    connection.settimeout(patience)
+    """What arrives until the other side closes, or is silent for `patience` seconds.
+
+    For the first of it we wait longer: this machine may be busy.
+    """
+    connection.settimeout(max(patience, 3))
     answer = bytearray()
     try:
         while chunk := connection.recv(65536):
             answer += chunk
+            connection.settimeout(patience)
     except (TimeoutError, ConnectionError):
         pass
     return bytes(answer)

@@ -254,6 +254,7 @@ NO_HTTP = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_t079_what_is_no_http_is_not_answered_as_if_it_were(bounded: RunningServer) -> None:
     for line in NO_HTTP:
         assert b"#!ipxe" not in bounded.says(line), line
