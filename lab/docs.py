@@ -6,15 +6,23 @@ A block between `<!-- NAME: generated -->` and `<!-- end -->` belongs to this fi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, get_args
 
+from pydantic import BaseModel
+
+from deployer.answers.families import Catalogue
 from deployer.core.explain import show_duration
+from deployer.core.families import Family
 from deployer.core.lifecycle import PATIENCE, RESTING, TRANSITIONS, Event, State
+from deployer.core.network import Network
+from deployer.core.profiles import DISKS_OF, AnswerFile, ProfileSpec, SecretRef
 from deployer.netboot.loaders import CLIENTS, Loader, Offer, choose, standard
 from deployer.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
+CATALOGUE = Catalogue([ROOT / "answerfiles"])
 _BLOCK = re.compile(r"(<!-- (\w+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
 _ENDINGS = {Event.EFFECT_FAILED, Event.TIMED_OUT, Event.CANCEL}
 
@@ -65,8 +73,86 @@ def loaders() -> str:
     return "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *rows, ""])
 
 
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """`storage.volumes.fs` and so on: each field that an installer can do or not."""
+    for name, field in model.model_fields.items():
+        inner = [each for each in _parts(field.annotation) if issubclass(each, BaseModel)]
+        inner = [each for each in inner if each not in (SecretRef, AnswerFile)]
+        if len(inner) == 1:
+            yield from _fields(inner[0], f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _parts(annotation: Any) -> Iterator[type]:
+    for each in get_args(annotation):
+        yield from _parts(each)
+    if isinstance(annotation, type):
+        yield annotation
+
+
+# Not for the installer: what we do with them ourselves.
+_OURS = (
+    "name", "os", "release", "arch", "workflow", "storage.disk", "storage.layout",
+    "storage.passphrase", "vars", "verify", "answer_files",
+)  # fmt: skip
+
+
+def _columns() -> list[tuple[str, Family]]:
+    """A family, and apart from it each release that does some things in its own way."""
+    columns = []
+    for name in CATALOGUE.names():
+        found = CATALOGUE.get(name)
+        assert found is not None
+        ways: dict[str, tuple[list[str], Family]] = {}
+        for release in found.family.releases:
+            at = found.family.at(release.version)
+            key = f"{at.installer} {at.unsupported} {at.layouts} {at.proof}"
+            ways.setdefault(key, ([], at))[0].append(release.version)
+        for versions, at in ways.values():
+            columns.append((name if len(ways) == 1 else f"{name} {', '.join(versions)}", at))
+    return columns
+
+
+def os_support() -> str:
+    """Field by OS: rendered (a tick), or refused by name before anything is touched."""
+    columns = _columns()
+    fields = [f for f in _fields(ProfileSpec) if not f.startswith(_OURS)]
+    fields += [f"network.{f}" for f in _fields(Network) if f != "interfaces.name"]
+    rows = [
+        [f"`{field}`", *("✓" if not _refused(field, at) else "" for _, at in columns)]
+        for field in fields
+    ]
+    layouts = [
+        [f"layout `{layout}`", *("✓" if layout in at.layouts else "" for _, at in columns)]
+        for layout in DISKS_OF
+    ]
+    head = ["", *(name for name, _ in columns)]
+    return _table([head, *layouts, *rows])
+
+
+def _refused(field: str, family: Family) -> bool:
+    return any(field == each or field.startswith(f"{each}.") for each in family.unsupported)
+
+
+def os_proof() -> str:
+    """Per OS: what ran for real, and what only its validator has seen."""
+    rows = [
+        [name, ", ".join(at.arches), at.installer, at.proof.ran or "nothing", at.proof.checked]
+        for name, at in _columns()
+        if at.proof
+    ]
+    return _table([["OS", "arch", "installer", "ran for real", "checked by"], *rows])
+
+
+def _table(rows: list[list[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:], ""])
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "states": states, "patience": patience, "settings": settings, "loaders": loaders,
+    "os_support": os_support, "os_proof": os_proof,
 }  # fmt: skip
 
 

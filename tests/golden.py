@@ -19,7 +19,7 @@ from deployer.answers import context, prepare
 from deployer.answers.context import Machine, Snapshot
 from deployer.answers.families import Catalogue, FoundFamily
 from deployer.boot import grub, ipxe
-from deployer.core.inventory import HostSpec
+from deployer.core.inventory import Firmware, HostSpec
 from deployer.core.profiles import ProfileSpec
 from deployer.core.tokens import Purpose
 from deployer.core.yamlfiles import load_all, load_one
@@ -30,12 +30,15 @@ from deployer.netboot.loaders import standard
 ROOT = Path(__file__).parent.parent
 ANSWERFILES = ROOT / "answerfiles"
 EXAMPLES = Path(__file__).parent / "answers" / "examples"
+OF_EACH_RELEASE = "lvm"
 ID = "dep_01k9abcdefghjkmnpqrstvwxyz"
 BASE = "http://10.0.0.5:8081"
 TOKENS = {purpose: f"TOKEN-{purpose.upper()}" for purpose in Purpose}
 SSH_KEY = (
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFEaJ5p1gk0wU4bJ7yqT8rXq3o9m0Yy0c2y6s7k5DEPL deployer"
 )
+# What a secret holds whose name ends so.
+HASH = "$6$0123456789abcdef$" + "Ab1." * 21 + "Zz"
 DHCP = Path(__file__).parent / "netboot" / "golden"
 SITE = sites.Site("http://10.77.0.1:8081", IPv4Address("10.77.0.1"), standard())
 CATALOGUE = Catalogue([ANSWERFILES])
@@ -93,39 +96,64 @@ def snapshot(found: FoundFamily, host: dict[str, Any], profile: dict[str, Any]) 
     )  # fmt: skip
 
 
-def context_of(snapshot: Snapshot, **extra_vars: Any) -> dict[str, Any]:
+def context_of(
+    snapshot: Snapshot, firmware: Firmware = "bios", **extra_vars: Any
+) -> dict[str, Any]:
     host = snapshot.host
     return context.build(
         snapshot, deployment_id=ID, addresses=context.urls(BASE, TOKENS, snapshot),
         ssh_key=SSH_KEY, extra_vars=extra_vars,
-        machine=Machine(mac=host.macs[0], uuid=host.uuid, serial=host.serial),
-        secrets=dict.fromkeys(snapshot.profile.secret_names(), "SECRET-VALUE"),
+        machine=Machine(host.macs[0], host.uuid, host.serial, firmware),
+        secrets={
+            name: HASH if name.endswith("hash") else "SECRET-VALUE"
+            for name in snapshot.profile.secret_names()
+        },
     )  # fmt: skip
 
 
-def rendered(found: FoundFamily, snapshot: Snapshot) -> tuple[dict[str, str], list[Finding]]:
+def rendered(
+    found: FoundFamily, snapshot: Snapshot, firmware: Firmware = "bios"
+) -> tuple[dict[str, str], list[Finding]]:
     """(answer files by their path, what is wrong with them)."""
-    values = context_of(snapshot)
+    values = context_of(snapshot, firmware)
     files = prepare.answers(found, values)
     return files, prepare.findings(found, values, files)
 
 
-def current(family: str, example: str) -> dict[str, str]:
-    """The golden files of this case as the code writes them now, by file name."""
+def cases(family: str) -> list[str]:
+    """EXAMPLE for the newest release; `lvm@RELEASE` for the older ones, one file of each suffices
+    to see what differs."""
+    older = [release.version for release in found(family).family.releases[:-1]]
+    return [*examples(), *(f"{OF_EACH_RELEASE}@{version}" for version in older)]
+
+
+def current(family: str, case: str) -> dict[str, str]:
+    """The golden files of this case as the code writes them now, by file name.
+
+    Firmware is UEFI, but for the examples whose name ends in `-bios`.
+    """
     family_found = found(family)
-    given = snapshot(family_found, **read_example(example))
-    refused = prepare.unsupported(family_found.family, given.profile)
+    example, _, release = case.partition("@")
+    given = read_example(example)
+    if release:
+        given["profile"]["release"] = release
+        # A release may let the profile name its image.
+        given["profile"]["vars"] = {"image": "of-ones-own", **given["profile"].get("vars", {})}
+        given["profile"].get("verify", {}).pop("release", None)
+    of_case = snapshot(family_found, **given)
+    refused = prepare.unsupported(family_found.family, of_case.profile, of_case.host)
     if refused:
         return {"refused.txt": "".join(f"{f.message}: {f.remedy}\n" for f in refused)}
-    files, findings = rendered(family_found, given)
+    firmware: Firmware = "bios" if example.endswith("-bios") else "uefi"
+    files, findings = rendered(family_found, of_case, firmware)
     assert not findings, findings
-    boot = prepare.boot(family_found, context_of(given))
+    boot = prepare.boot(family_found, context_of(of_case, firmware))
     return {"boot.ipxe": ipxe.script(boot), "boot.grub": grub.script(boot), **files}
 
 
-def golden(family: str, example: str) -> dict[str, str]:
+def golden(family: str, case: str) -> dict[str, str]:
     """The golden files of this case as they are stored."""
-    folder = ANSWERFILES / family / "golden" / example
+    folder = ANSWERFILES / family / "golden" / case
     return {
         str(file.relative_to(folder)): file.read_text(encoding="utf-8")
         for file in sorted(folder.rglob("*"))
@@ -137,9 +165,9 @@ def write(family: str) -> None:
     """All cases of a family; what no example makes any more is removed."""
     for folder in (ANSWERFILES / family / "golden").glob("*/"):
         shutil.rmtree(folder)
-    for example in examples():
-        for name, text in current(family, example).items():
-            file = ANSWERFILES / family / "golden" / example / name
+    for case in cases(family):
+        for name, text in current(family, case).items():
+            file = ANSWERFILES / family / "golden" / case / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
 

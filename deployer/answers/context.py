@@ -10,9 +10,13 @@
 | `urls` | `base`, `answers`, `phone_home`, `progress`, `disks`, `logs`, `image`, `boot_image` |
 | `service` | `ssh_key`: the public key with which we log in to verify |
 | `secrets` | the values of the secrets that the profile names, by name; answer files only |
+| `storage` | `volumes`: `mount`, `size_mib` (none: the rest), `fs` or none; `swap_mib` or none |
 | `boot_nic` | a static NIC that is installed from: `address`, `netmask`, `gateway`, `dns` |
 | `release` | `version` and what the family knows of it (`facts` in family.yaml) |
-| `machine` | `mac` (and `bootif`), `uuid`, `serial` as the machine itself showed them, or none |
+| `machine` | `mac` (and `bootif`), `uuid`, `serial`, `firmware` as it showed them, or none |
+
+In answer files a field of the profile that names a secret (`passphrase: {secret: disk}`) holds
+its value.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployer.core.ids import short
-from deployer.core.inventory import HostSpec
+from deployer.core.inventory import Firmware, HostSpec
 from deployer.core.profiles import ProfileSpec
 from deployer.core.tokens import Purpose
 
@@ -34,6 +38,7 @@ class Machine:
     mac: str | None = None
     uuid: str | None = None
     serial: str | None = None
+    firmware: Firmware = "bios"
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def build(
     bootif = "01-" + machine.mac.replace(":", "-") if machine.mac else None
     return {
         "host": host.model_dump(mode="json"),
-        "profile": profile.model_dump(mode="json"),
+        "profile": _with_values(profile.model_dump(mode="json"), secrets or {}),
         "vars": {**profile.vars, **host.vars, **extra_vars},
         "image": snapshot.image,
         "deployment": {"id": deployment_id, "short_id": short(deployment_id)},
@@ -101,14 +106,37 @@ def build(
         "service": {"ssh_key": ssh_key},
         "secrets": secrets or {},
         "release": {"version": profile.release},
+        "storage": _storage(profile),
         "boot_nic": _boot_nic(host, machine),
         "machine": {
             "mac": machine.mac,
             "bootif": bootif,
             "uuid": machine.uuid,
             "serial": machine.serial,
+            "firmware": machine.firmware,
         },
     }
+
+
+def _with_values(given: Any, secrets: dict[str, str]) -> Any:
+    """`given` with each secret that it names in its place, as far as it is known."""
+    if isinstance(given, list):
+        return [_with_values(each, secrets) for each in given]
+    if not isinstance(given, dict):
+        return given
+    if list(given) == ["secret"]:
+        return secrets.get(given["secret"], given)
+    return {name: _with_values(each, secrets) for name, each in given.items()}
+
+
+def _storage(profile: ProfileSpec) -> dict[str, Any]:
+    """Sizes as installers take them; they are rounded down, so that they still fit."""
+    volumes = [
+        {"mount": v.mount, "size_mib": v.size // 2**20 if v.size else None, "fs": v.fs}
+        for v in profile.storage.file_systems()
+    ]
+    swap = profile.storage.swap
+    return {"volumes": volumes, "swap_mib": None if swap is None else swap // 2**20}
 
 
 def _boot_nic(host: HostSpec, machine: Machine) -> dict[str, Any]:
@@ -117,7 +145,13 @@ def _boot_nic(host: HostSpec, machine: Machine) -> dict[str, Any]:
     An installer takes one address while it installs: IPv4 when there is one.
     """
     mac = machine.mac or host.macs[0]
-    nics = [nic for nic in host.network.interfaces if nic.mac in (mac, None) and not nic.uses_dhcp]
+    nics = [
+        nic
+        for nic in host.network.interfaces
+        if not nic.uses_dhcp
+        and (nic.mac in (mac, None) if nic.is_nic else mac in nic.nics())
+        and nic.vlan is None
+    ]
     found = [ipaddress.ip_interface(text) for nic in nics for text in nic.addresses]
     chosen = min(found, key=lambda address: address.version, default=None)
     if chosen is None:

@@ -6,13 +6,20 @@ a machine is touched.
 
 from __future__ import annotations
 
+import gzip
+import tarfile
+from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
+
+from jinja2 import Environment
 
 from deployer.answers.families import INSTALLERS, FoundFamily
 from deployer.answers.render import environment, render_file, render_string
-from deployer.core.bootspec import InstallerBoot, KernelArgument
-from deployer.core.families import Family
-from deployer.core.profiles import ProfileSpec
+from deployer.core.bootspec import Initrd, InstallerBoot, KernelArgument
+from deployer.core.families import Answer, Family
+from deployer.core.inventory import HostSpec
+from deployer.core.profiles import ProfileSpec, is_password_hash
 from deployer.errors import Finding, Invalid
 
 
@@ -21,7 +28,8 @@ def image_names(found: FoundFamily, profile: ProfileSpec) -> tuple[str, str | No
     env = environment(found)
     facts = {"arch": profile.arch, "release": profile.release, "vars": profile.vars}
     release = found.family.release(profile.release)
-    boot = render_string(env, found.family.boot.image, facts, "family.yaml", "boot.image")
+    family = found.family.at(profile.release)
+    boot = render_string(env, family.boot.image, facts, "family.yaml", "boot.image")
     if release is None or release.image is None:
         return boot, None
     return boot, render_string(env, release.image, facts, "family.yaml", "releases.image")
@@ -29,22 +37,30 @@ def image_names(found: FoundFamily, profile: ProfileSpec) -> tuple[str, str | No
 
 def boot(found: FoundFamily, context: dict[str, Any]) -> InstallerBoot:
     """What the machine boots; Invalid when an argument cannot be carried by a boot loader."""
-    env, spec = environment(found), found.family.boot
+    family = found.family.at(context["release"]["version"])
+    env, spec = environment(found), family.boot
     context = _with_release(found, context)
     host, profile, deployment = context["host"], context["profile"], context["deployment"]
 
     def fill(text: str, field: str) -> str:
-        return render_string(env, text, context, f"{found.family.name}/family.yaml", field)
+        return render_string(env, text, context, f"{family.name}/family.yaml", field)
 
     # An argument that comes out empty is left out: a fact that is not known is not passed.
     texts = [text for arg in spec.args if (text := fill(arg, "boot.args"))]
-    base = context["urls"]["boot_image"]
+    base, answers_url = context["urls"]["boot_image"], context["urls"]["answers"]
+    initrds = []
+    for number, each in enumerate(spec.initrd):
+        path = fill(each.path, "boot.initrd") if each.path else None
+        url = f"{answers_url}/{each.answer}" if each.answer else f"{base}/{path}"
+        initrds.append(Initrd(url, each.name or f"initrd{number}.img"))
     return InstallerBoot(
         title=f"{host['name']} becomes {profile['name']}",
         short_id=deployment["short_id"],
         kernel_url=f"{base}/{fill(spec.kernel, 'boot.kernel')}",
-        initrd_urls=tuple(f"{base}/{fill(name, 'boot.initrd')}" for name in spec.initrd),
+        initrds=tuple(initrds),
         arguments=tuple(_argument(text) for text in texts + profile["kernel_args"]),
+        linux=spec.linux,
+        loaders=tuple(spec.loaders),
     )
 
 
@@ -57,9 +73,43 @@ def _argument(text: str) -> KernelArgument:
 
 
 def answers(found: FoundFamily, context: dict[str, Any]) -> dict[str, str]:
-    """Every answer file, by the path under which the installer asks for it."""
+    """Every answer file by the path under which the installer asks for it; a file of an archive by
+    ARCHIVE/MEMBER. The operator's own stand in place of ours."""
     env, full = environment(found), _with_release(found, context)
-    return {a.path: render_file(env, a.template, full) for a in found.family.answers}
+    own = context["profile"]["answer_files"]
+    return {
+        file.path: _own(env, own[file.path], full, file.path)
+        if file.path in own
+        else render_file(env, file.template or "", full)
+        for file in found.family.at(context["release"]["version"]).files()
+    }
+
+
+def _own(env: Environment, given: dict[str, Any], context: dict[str, Any], path: str) -> str:
+    content: str = given["content"]
+    if not given["template"]:
+        return content
+    return render_string(env, content, context, path, f"answer_files.{path}")
+
+
+def packed(answer: Answer, files: dict[str, str]) -> bytes:
+    """An answer file as it is sent. An archive is the same bytes each time."""
+    if not answer.members:
+        text = files[answer.path]
+        return (text.replace("\n", "\r\n") if answer.line_ends == "crlf" else text).encode()
+    packed = BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for member in answer.members:
+            entry = tarfile.TarInfo(member.path)
+            entry.mode, entry.uname, entry.gname = int(member.mode, 8), "root", "root"
+            content = b""
+            if member.link:
+                entry.type, entry.linkname, entry.mode = tarfile.SYMTYPE, member.link, 0o777
+            else:
+                content = files[f"{answer.path}/{member.path}"].encode()
+            entry.size = len(content)
+            archive.addfile(entry, BytesIO(content))
+    return gzip.compress(packed.getvalue(), mtime=0)
 
 
 def _with_release(found: FoundFamily, context: dict[str, Any]) -> dict[str, Any]:
@@ -70,17 +120,50 @@ def _with_release(found: FoundFamily, context: dict[str, Any]) -> dict[str, Any]
 
 def findings(found: FoundFamily, context: dict[str, Any], files: dict[str, str]) -> list[Finding]:
     """All that the installer would stumble over in the rendered `files`."""
-    installer = INSTALLERS[found.family.installer]
-    return [
+    family = found.family.at(context["release"]["version"])
+    installer = INSTALLERS[family.installer]
+    full = _with_release(found, context)
+    judged = [
         finding
-        for answer in found.family.answers
-        for finding in installer.check(answer, files[answer.path], context)
+        for file in family.files()
+        for finding in installer.check(file, files[file.path], full)
     ]
+    return [*_unfit_hashes(context["profile"]), *judged, *_missing_calls(family, full, files)]
 
 
-def unsupported(family: Family, profile: ProfileSpec) -> list[Finding]:
-    """What this profile asks for and this family cannot express, each by name."""
+def _unfit_hashes(profile: dict[str, Any]) -> Iterator[Finding]:
+    """A hash out of a secret is seen only now; a password in its place would be in the clear."""
+    given = {f"users.{user['name']}": user["password_hash"] for user in profile["users"]}
+    for owner, text in {**given, "root": profile["root"]["password_hash"]}.items():
+        if isinstance(text, str) and not is_password_hash(text):
+            field = f"{owner}.password_hash"
+            yield Finding(
+                f"{field}: the secret that it names is no crypt(3) hash",
+                "set the secret to what `mkpasswd -m yescrypt` prints", field=field,
+            )  # fmt: skip
+
+
+def _missing_calls(
+    family: Family, context: dict[str, Any], files: dict[str, str]
+) -> Iterator[Finding]:
+    """Without these calls we would not know how far a machine got."""
+    said = "\n".join(files.values())
+    for call in family.calls:
+        if call not in said:
+            url = f"{context['urls']['phone_home']}/{call}"
+            yield Finding(
+                f"{', '.join(files)}: nothing calls {call}, so the deployment would time out",
+                f"have the installer call {url}; in a template: {{{{ urls.phone_home }}}}/{call}",
+                file=next(iter(files)), field="answer_files",
+            )  # fmt: skip
+
+
+def unsupported(
+    family: Family, profile: ProfileSpec, host: HostSpec | None = None
+) -> list[Finding]:
+    """What this profile and host ask for and this family cannot express, each by name."""
     found = []
+    family = family.at(profile.release)
 
     def refuse(field: str, value: Any, remedy: str) -> None:
         message = f"{field}: {family.label} cannot do {value!r}"
@@ -94,14 +177,30 @@ def unsupported(family: Family, profile: ProfileSpec) -> list[Finding]:
     if profile.storage.layout not in family.layouts:
         refuse("storage.layout", profile.storage.layout, f"use {', '.join(family.layouts)}")
     given = profile.model_dump(mode="json", exclude_defaults=True)
+    if host is not None:
+        given["network"] = host.network.model_dump(mode="json", exclude_defaults=True)
     for field in family.unsupported:
-        value: Any = given
-        for part in field.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        if value:
-            refuse(field, value, "remove it from the profile")
+        if values := list(_values_at(given, field.split("."))):
+            whose = "host" if field.startswith("network.") else "profile"
+            refuse(field, values[0], f"remove it from the {whose}")
+    paths = [file.path for file in family.files()]
+    for path in profile.answer_files:
+        if path not in paths:
+            refuse(f"answer_files.{path}", path, f"choose one of: {', '.join(paths)}")
     for text in profile.kernel_args:
         if (name := KernelArgument.parse(text).name) not in family.kernel_args:
             allowed = ", ".join(family.kernel_args)
             refuse("kernel_args", name, f"it could take over the boot; allowed are: {allowed}")
     return found
+
+
+def _values_at(given: Any, path: list[str]) -> Iterator[Any]:
+    """What is set at `path`, in each entry where it leads through a list."""
+    if isinstance(given, list):
+        for each in given:
+            yield from _values_at(each, path)
+    elif not path:
+        if given:
+            yield given
+    elif isinstance(given, dict):
+        yield from _values_at(given.get(path[0]), path[1:])

@@ -49,7 +49,10 @@ def unanswered() -> str:
 
 def _installer(boot: InstallerBoot) -> str:
     me = f"Deployer {boot.short_id}:"
-    initrds = " ".join(quoted(path(url)) for url in boot.initrd_urls)
+    if "grub" not in boot.loaders:
+        needed = f"{me} GRUB cannot start this installer, {' or '.join(boot.loaders)} is needed"
+        return f"echo {quoted(needed)}\nsleep 10\n" + unanswered()
+    initrds = " ".join(quoted(path(each.url)) for each in boot.initrds)
     return "\n".join(
         [
             f"echo {quoted(f'{me} {boot.title}')}",

@@ -65,9 +65,9 @@ def script(decision: BootDecision) -> str:
 def _installer(boot: InstallerBoot) -> str:
     """Load, and try again when that fails: a download lost once must not lose the deployment."""
     me = f"Deployer {boot.short_id}:"
-    initrds = [f"initrd{i}.img" for i in range(len(boot.initrd_urls))]
     # UEFI finds its initrds by these names; BIOS does not care.
-    named = tuple(KernelArgument("initrd", name) for name in initrds)
+    named = tuple(KernelArgument("initrd", each.name) for each in boot.initrds if boot.linux)
+    name = "kernel" if boot.linux else boot.kernel_url.rsplit("/", 1)[-1]
     return "\n".join(
         [
             "#!ipxe",
@@ -76,12 +76,9 @@ def _installer(boot: InstallerBoot) -> str:
             ":load",
             "imgfree",
             f"echo {me} loading {boot.kernel_url}",
-            f"kernel --name kernel {boot.kernel_url} {arguments(named + boot.arguments)}"
+            f"kernel --name {name} {boot.kernel_url} {arguments(named + boot.arguments)}"
             " || goto failed",
-            *(
-                f"initrd --name {name} {url} || goto failed"
-                for name, url in zip(initrds, boot.initrd_urls, strict=True)
-            ),
+            *(f"initrd --name {each.name} {each.url} || goto failed" for each in boot.initrds),
             f"echo {me} starting",
             "boot || goto failed",
             ":failed",

@@ -54,14 +54,27 @@ class LocalBoot:
 
 
 @dataclass(frozen=True)
+class Initrd:
+    """A file that is loaded beside the kernel; `name`: what the loaded program knows it by."""
+
+    url: str
+    name: str
+
+
+@dataclass(frozen=True)
 class InstallerBoot:
-    """Boot this kernel and these initrds with these arguments."""
+    """Boot this kernel and these initrds with these arguments.
+
+    `linux`: it is one, and is told its initrds' names; `loaders`: those that can start it.
+    """
 
     title: str
     short_id: str
     kernel_url: str
-    initrd_urls: tuple[str, ...]
+    initrds: tuple[Initrd, ...]
     arguments: tuple[KernelArgument, ...]
+    linux: bool = True
+    loaders: tuple[str, ...] = ("ipxe", "grub")
 
 
 BootDecision = LocalBoot | InstallerBoot

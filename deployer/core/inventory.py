@@ -67,10 +67,11 @@ class HostSpec(BaseModel):
     @model_validator(mode="after")
     def _interfaces_are_ours(self) -> HostSpec:
         for interface in self.network.interfaces:
-            if interface.mac is not None and interface.mac not in self.macs:
-                raise ValueError(
-                    f"network.interfaces names {interface.mac}, which is not in macs; add it there"
-                )
+            for mac in interface.nics():
+                if mac not in self.macs:
+                    raise ValueError(
+                        f"network.interfaces names {mac}, which is not in macs; add it there"
+                    )
         return self
 
     def local_boot_method(self, firmware: Firmware) -> LocalBootMethod:

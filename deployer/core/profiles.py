@@ -7,11 +7,19 @@ from functools import cache
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from deployer.core.bootspec import KernelArgument
 from deployer.core.disks import DiskRule
-from deployer.core.text import Block, HostName, Line, Name
+from deployer.core.sizes import Size
+from deployer.core.text import Block, HostName, Line, Name, check_block
 
 Arch = Literal["x86_64", "arm64", "armhf", "i386"]
 Layout = Literal["plain", "lvm", "raid1", "encrypted"]
@@ -29,7 +37,17 @@ _KEY = re.compile(
 _HTTP_URL = re.compile(r"(?=[!-~]+\Z)https?://[^/@\"'\\`<>]+(/[^\"'\\`<>]*)?")
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:@-]{0,127}", re.ASCII)
 _LOCALE = re.compile(r"[A-Za-z]{1,8}(_[A-Z]{2})?(\.[A-Za-z0-9-]+)?(@[a-z]+)?", re.ASCII)
+_GROUP = re.compile(r"\^?[A-Za-z0-9][A-Za-z0-9 ._+-]{0,126}", re.ASCII)
+_MOUNT = re.compile(r"/|(/[A-Za-z0-9][A-Za-z0-9._-]{0,63}){1,8}", re.ASCII)
+# Each layout makes these itself, or the kernel does.
+_NO_MOUNT = {"/boot", "/boot/efi", "/efi", "/proc", "/sys", "/dev", "/run", "/etc", "/usr", "/bin",
+             "/sbin", "/lib", "/lib64"}  # fmt: skip
 _KEYBOARD = re.compile(r"[a-z]{2,8}(-[a-z0-9]+)*", re.ASCII)
+
+
+def is_password_hash(text: str) -> bool:
+    """Whether crypt(3) made it."""
+    return _CRYPT.fullmatch(text) is not None
 
 
 def _matching(pattern: re.Pattern[str], rule: str) -> AfterValidator:
@@ -48,6 +66,14 @@ _timezones = cache(available_timezones)
 def _timezone(text: str) -> str:
     if text not in _timezones():
         raise ValueError("must be a time zone of the IANA database, such as Europe/Zurich")
+    return text
+
+
+def _mount_point(text: str) -> str:
+    if not _MOUNT.fullmatch(text):
+        raise ValueError("must be an absolute path of plain names, such as /var/lib/docker")
+    if text in _NO_MOUNT:
+        raise ValueError(f"must not be {text}; the layout, or the system itself, takes care of it")
     return text
 
 
@@ -70,6 +96,11 @@ SshKey = Annotated[
     Line, _matching(_KEY, "must be one OpenSSH public key: type, base64 and an optional comment")
 ]
 Package = Annotated[str, _matching(_PACKAGE, "must be the name of a package")]
+PackageGroup = Annotated[
+    str, _matching(_GROUP, "must be the name of a group of packages; ^NAME is an environment")
+]
+MountPoint = Annotated[str, AfterValidator(_mount_point)]
+FileSystem = Literal["ext4", "xfs", "btrfs"]
 Locale = Annotated[str, _matching(_LOCALE, "must be a locale such as en_US.UTF-8")]
 Keyboard = Annotated[str, _matching(_KEYBOARD, "must be a keyboard layout such as us or de-ch")]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
@@ -90,12 +121,48 @@ class SecretRef(_Model):
     secret: Name
 
 
+class Volume(_Model):
+    """A file system of its own: a partition, or a logical volume where the layout has them.
+
+    Without `size` it takes what the others leave; that is `/`, unless `/` is given a size.
+    """
+
+    mount: MountPoint
+    size: Annotated[Size, Field(ge=64 * 1000**2, le=10**15)] | None = None  # bytes
+    fs: FileSystem | None = None  # unset: what the system itself would choose
+
+
 class Storage(_Model):
-    """Which disk, and how it is divided; `passphrase` unlocks the layout `encrypted`."""
+    """Which disk, and how it is divided; `passphrase` unlocks the layout `encrypted`.
+
+    What a machine needs to boot (an EFI system partition, /boot) is made without being asked for.
+    """
 
     disk: DiskRule = Field(default_factory=DiskRule)
     layout: Layout = "plain"
     passphrase: SecretRef | None = None
+    swap: Annotated[Size, Field(le=10**13)] | None = None  # bytes; 0: none; unset: as usual there
+    volumes: list[Volume] = Field(default_factory=list, max_length=16)
+
+    def file_systems(self) -> list[Volume]:
+        """All of them, `/` first; exactly one has no size."""
+        given = {volume.mount: volume for volume in self.volumes}
+        root = given.pop("/", Volume(mount="/"))
+        return [root, *sorted(given.values(), key=lambda volume: volume.mount)]
+
+    @model_validator(mode="after")
+    def _volumes_add_up(self) -> Storage:
+        mounts = [volume.mount for volume in self.volumes]
+        if len(mounts) != len(set(mounts)):
+            raise ValueError("volumes names one mount point twice; write each once")
+        growing = [volume.mount for volume in self.file_systems() if volume.size is None]
+        if len(growing) != 1:
+            which = " and ".join(growing) or "none of them"
+            raise ValueError(
+                f"exactly one of volumes takes what the others leave, and here it is {which};"
+                " give all but one a size (`/` counts, listed or not)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _encryption_has_its_passphrase(self) -> Storage:
@@ -126,14 +193,14 @@ class User(_Model):
     name: UserName
     sudo: bool = False
     ssh_keys: list[SshKey] = Field(default_factory=list, max_length=64)
-    password_hash: PasswordHash | None = None
+    password_hash: PasswordHash | SecretRef | None = None
     shell: Line = "/bin/bash"
 
 
 class Root(_Model):
     """Root is locked unless something is set here."""
 
-    password_hash: PasswordHash | None = None
+    password_hash: PasswordHash | SecretRef | None = None
     ssh_keys: list[SshKey] = Field(default_factory=list, max_length=64)
 
 
@@ -153,6 +220,29 @@ class Scripts(_Model):
     pre: Block | None = None
     post: Block | None = None
     first_boot: Block | None = None
+
+
+class Registration(_Model):
+    """With the vendor: RHSM, SUSEConnect, a subscription, Windows' product key.
+
+    `key` is the activation key, registration code or product key; `server` one's own: Satellite,
+    RMT, KMS.
+    """
+
+    key: SecretRef | None = None
+    organization: Line | None = None
+    email: Line | None = None
+    server: HttpUrl | HostName | None = None
+
+
+class AnswerFile(_Model):
+    """A whole answer file of the operator's, in place of ours; checked as ours are.
+
+    `template`: it holds Jinja2 expressions, and sees what our templates see.
+    """
+
+    content: Annotated[str, StringConstraints(max_length=256 * 1024), AfterValidator(check_block)]
+    template: bool = False
 
 
 class Verify(_Model):
@@ -178,11 +268,14 @@ class ProfileSpec(_Model):
     users: list[User] = Field(default_factory=list, max_length=64)
     root: Root = Field(default_factory=Root)
     packages: list[Package] = Field(default_factory=list, max_length=2000)
+    package_groups: list[PackageGroup] = Field(default_factory=list, max_length=100)
     mirror: HttpUrl | None = None
     repositories: list[Repository] = Field(default_factory=list, max_length=32)
     proxy: HttpUrl | None = None
     kernel_args: list[KernelArg] = Field(default_factory=list, max_length=24)
     scripts: Scripts = Field(default_factory=Scripts)
+    registration: Registration | None = None
+    answer_files: dict[Line, AnswerFile] = Field(default_factory=dict, max_length=16)
     vars: dict[str, Any] = Field(default_factory=dict)
     verify: Verify | Literal[False] = Field(default_factory=Verify)
 
@@ -200,9 +293,14 @@ class ProfileSpec(_Model):
 
     def secret_names(self) -> list[str]:
         """The secrets of the service that this profile names."""
-        return [self.storage.passphrase.secret] if self.storage.passphrase else []
+        given = [
+            self.storage.passphrase, self.root.password_hash,
+            *(user.password_hash for user in self.users),
+            self.registration.key if self.registration else None,
+        ]  # fmt: skip
+        return sorted({each.secret for each in given if isinstance(each, SecretRef)})
 
     def secrets(self) -> list[str]:
         """Values that are never shown: in a dry run they are masked, wherever they turn up."""
         found = [user.password_hash for user in self.users]
-        return [text for text in (*found, self.root.password_hash) if text]
+        return [text for text in (*found, self.root.password_hash) if isinstance(text, str)]

@@ -143,7 +143,7 @@ def _claim(
     if not verdict.install:
         _write_down_refusal(session, parts, deployment, asking.request, verdict)
         return local(verdict.reason), verdict.reason
-    installer = _installer(parts, deployment, asking.request)
+    installer = _installer(parts, deployment, asking)
     if deployment.boot_count == 0:
         deployment.boot_address, deployment.boot_mac = asking.request.address, asking.request.mac
         deployment.boot_first_at = now
@@ -151,6 +151,7 @@ def _claim(
             "mac": asking.request.mac,
             "uuid": asking.request.uuid,
             "serial": asking.request.serial,
+            "firmware": asking.firmware,
         }
         deployment.reported = {**deployment.reported, "boot": shown}
         deployments.note(
@@ -176,10 +177,11 @@ def _limits(parts: Parts) -> Limits:
     return Limits(settings.boot_script_limit, timedelta(seconds=settings.boot_window))
 
 
-def _installer(parts: Parts, deployment: Deployment, request: BootRequest) -> InstallerBoot:
+def _installer(parts: Parts, deployment: Deployment, asking: Asking) -> InstallerBoot:
     """The same bytes however often the machine asks: nothing here depends on time or count."""
     snapshot = Snapshot.from_json(deployment.snapshot)
-    machine = Machine(request.mac, request.uuid, request.serial)
+    request = asking.request
+    machine = Machine(request.mac, request.uuid, request.serial, asking.firmware)
     context = deployments.context_of(parts, snapshot, deployment.id, deployment.vars, machine)
     return prepare.boot(deployments.family_of(parts, snapshot.profile), context)
 

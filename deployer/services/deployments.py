@@ -16,7 +16,7 @@ from deployer.answers.context import Machine, Snapshot
 from deployer.answers.families import FoundFamily
 from deployer.core.bootspec import InstallerBoot
 from deployer.core.ids import new_id
-from deployer.core.inventory import HostSpec
+from deployer.core.inventory import Firmware, HostSpec
 from deployer.core.lifecycle import RESTING, Event, State, next_state
 from deployer.core.profiles import ProfileSpec
 from deployer.core.text import MASK
@@ -91,7 +91,7 @@ def family_of(parts: Parts, profile: ProfileSpec) -> FoundFamily:
 def snapshot_of(session: Session, parts: Parts, host: HostSpec, profile: ProfileSpec) -> Snapshot:
     """Host, profile and the images it needs; Invalid names what is not there."""
     found = family_of(parts, profile)
-    refuse_findings(prepare.unsupported(found.family, profile))
+    refuse_findings(prepare.unsupported(found.family, profile, host))
     if profile.workflow not in parts.workflows:
         raise Invalid(
             f"there is no workflow {profile.workflow!r}",
@@ -121,21 +121,32 @@ def findings_of(
 ) -> list[Finding]:
     """Render everything as for a real machine, and let the installer's own grammar judge it."""
     found = family_of(parts, snapshot.profile)
+    findings: dict[tuple[str, int | None, str], Finding] = {}
     try:
-        context = context_of(
-            parts, snapshot, new_id("dep", parts.clock()), extra_vars, _example_machine(snapshot),
-            secrets=secrets.values_for(session, parts, snapshot.profile),
-        )  # fmt: skip
-        prepare.boot(found, context)
-        files = prepare.answers(found, context)
-        return prepare.findings(found, context, files)
+        known = secrets.values_for(session, parts, snapshot.profile)
+        for firmware in _possible_firmware(snapshot.profile):
+            context = context_of(
+                parts, snapshot, new_id("dep", parts.clock()), extra_vars,
+                _example_machine(snapshot, firmware), secrets=known,
+            )  # fmt: skip
+            prepare.boot(found, context)
+            files = prepare.answers(found, context)
+            for finding in prepare.findings(found, context, files):
+                findings[finding.file or "", finding.line, finding.message] = finding
     except Invalid as error:
         return error.findings
+    return list(findings.values())
 
 
-def _example_machine(snapshot: Snapshot) -> Machine:
+def _possible_firmware(profile: ProfileSpec) -> tuple[Firmware, ...]:
+    """Which one a machine has is seen when it asks for its boot script."""
+    return ("bios", "uefi") if profile.arch in ("x86_64", "i386") else ("uefi",)
+
+
+def _example_machine(snapshot: Snapshot, firmware: Firmware | None = None) -> Machine:
     host = snapshot.host
-    return Machine(mac=host.macs[0], uuid=host.uuid, serial=host.serial)
+    firmware = firmware or _possible_firmware(snapshot.profile)[0]
+    return Machine(host.macs[0], host.uuid, host.serial, firmware)
 
 
 def refuse_findings(findings: list[Finding]) -> None:

@@ -68,7 +68,7 @@ def _by_token(
     raise _nothing_here()
 
 
-def answer_file(parts: Parts, token: str, path: str, address: str) -> str:
+def answer_file(parts: Parts, token: str, path: str, address: str) -> bytes:
     """The rendered file; the first fetch of any ends `booting`, so the script is spent."""
     with parts.database.reading() as session:
         deployment = _by_token(session, parts, token, Purpose.ANSWERS, lock=False)
@@ -79,7 +79,7 @@ def answer_file(parts: Parts, token: str, path: str, address: str) -> str:
         return _first_answer(session, parts, token, path, address)
 
 
-def _first_answer(session: Session, parts: Parts, token: str, path: str, address: str) -> str:
+def _first_answer(session: Session, parts: Parts, token: str, path: str, address: str) -> bytes:
     deployment = _by_token(session, parts, token, Purpose.ANSWERS)
     text = _rendered(session, parts, deployment, path)
     _refuse_other_address(session, parts, deployment, address)
@@ -94,10 +94,11 @@ def _first_answer(session: Session, parts: Parts, token: str, path: str, address
     return text
 
 
-def _rendered(session: Session, parts: Parts, deployment: Deployment, path: str) -> str:
+def _rendered(session: Session, parts: Parts, deployment: Deployment, path: str) -> bytes:
     snapshot = Snapshot.from_json(deployment.snapshot)
     found = deployments.family_of(parts, snapshot.profile)
-    answer = next((a for a in found.family.answers if a.path == path), None)
+    answers = found.family.at(snapshot.profile.release).answers
+    answer = next((a for a in answers if a.path == path), None)
     if answer is None or not _still_readable(deployment, answer):
         raise _nothing_here()
     context = deployments.context_of(
@@ -108,7 +109,7 @@ def _rendered(session: Session, parts: Parts, deployment: Deployment, path: str)
         Machine(**deployment.reported.get("boot", {})),
         secrets=secrets.values_for(session, parts, snapshot.profile),
     )
-    return prepare.answers(found, context)[path]
+    return prepare.packed(answer, prepare.answers(found, context))
 
 
 def _still_readable(deployment: Deployment, answer: Answer) -> bool:

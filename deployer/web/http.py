@@ -29,7 +29,7 @@ _BODY_SECONDS = 30
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-def plain(text: str) -> PlainTextResponse:
+def plain(text: str | bytes) -> PlainTextResponse:
     """For machines: as text, never kept by anything on the way."""
     return PlainTextResponse(text, headers=NO_STORE)
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployer.boot import grub, ipxe
-from deployer.core.bootspec import InstallerBoot, KernelArgument
+from deployer.core.bootspec import Initrd, InstallerBoot, KernelArgument
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,20}", fullmatch=True) | st.just("---")
 # Often what a loader might take for its own, and now and then anything at all.
@@ -28,8 +28,11 @@ def accepted(draw: st.DrawFn) -> KernelArgument:
         return KernelArgument(name)
 
 
+INITRDS = (Initrd("http://s/i", "initrd0.img"),)
+
+
 def installer(arguments: list[KernelArgument]) -> InstallerBoot:
-    return InstallerBoot("title", "id", "http://s/k", ("http://s/i",), tuple(arguments))
+    return InstallerBoot("title", "id", "http://s/k", INITRDS, tuple(arguments))
 
 
 def line_of(script: str, start: str) -> str:
@@ -109,9 +112,7 @@ def test_grub_takes_any_quoted_text_for_one_word(text: str) -> None:
 def test_grub_itself_accepts_whatever_is_accepted(
     arguments: list[KernelArgument], title: str
 ) -> None:
-    script = grub.script(
-        InstallerBoot(title, "id", "http://s/k", ("http://s/i",), tuple(arguments))
-    )
+    script = grub.script(InstallerBoot(title, "id", "http://s/k", INITRDS, tuple(arguments)))
     done = subprocess.run(
         ["grub-script-check"], input=script, text=True, capture_output=True, check=False
     )

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from deployer.boot import grub, ipxe
-from deployer.core.bootspec import BootDecision, InstallerBoot, KernelArgument, LocalBoot
+from deployer.core.bootspec import BootDecision, Initrd, InstallerBoot, KernelArgument, LocalBoot
 
 INSTALLER = InstallerBoot(
     title="web01 becomes debian-12",
     short_id="rstvwxyz",
     kernel_url="http://10.0.0.5:8081/images/live-x86_64/vmlinuz",
-    initrd_urls=(
-        "http://10.0.0.5:8081/images/live-x86_64/initrd.img",
-        "http://10.0.0.5:8081/images/live-x86_64/firmware.img",
+    initrds=(
+        Initrd("http://10.0.0.5:8081/images/live-x86_64/initrd.img", "initrd0.img"),
+        Initrd("http://10.0.0.5:8081/images/live-x86_64/firmware.img", "initrd1.img"),
     ),
     arguments=(
         KernelArgument("deployer.plan", "http://10.0.0.5:8081/d/TOKEN/answers/plan.json"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -10,6 +10,7 @@ from deployer.answers import prepare
 from deployer.answers.prepare import INSTALLERS
 from deployer.answers.render import environment
 from deployer.boot import grub, ipxe
+from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
 from tests import golden
 
@@ -36,11 +37,24 @@ def test_its_installer_and_its_templates_exist(name: str) -> None:
 
 @every_family
 def test_a_profile_field_that_it_cannot_express_is_a_field_of_profiles(name: str) -> None:
-    for path in golden.found(name).family.unsupported:
-        model: Any = ProfileSpec
+    family = golden.found(name).family
+    for path in [path for r in family.releases for path in family.at(r.version).unsupported]:
+        model: Any = HostSpec if path.startswith("network.") else ProfileSpec
         for part in path.split("."):
             assert part in model.model_fields, path
-            model = model.model_fields[part].annotation
+            model = _inner(model.model_fields[part].annotation)
+
+
+def _inner(annotation: Any) -> Any:
+    """The model in `list[Model]` and `Model | None`."""
+    inner = [a for a in get_args(annotation) if hasattr(a, "model_fields") or get_args(a)]
+    return _inner(inner[0]) if inner else annotation
+
+
+@every_family
+def test_it_says_what_has_seen_its_files(name: str) -> None:
+    family = golden.found(name).family
+    assert all(family.at(release.version).proof for release in family.releases)
 
 
 @every_family
@@ -115,7 +129,15 @@ PROFILE_FIELDS: list[tuple[dict[str, Any], str | None]] = [
     ({"scripts": {"post": "echo POST-MARK"}}, "POST-MARK"),
     ({"scripts": {"first_boot": "echo FIRST-MARK"}}, "FIRST-MARK"),
     ({"verify": False}, None),
-]
+    ({"storage": {"swap": "3GiB"}}, None),
+    ({"storage": {"volumes": [{"mount": "/srv/data", "size": "5GiB", "fs": "xfs"}]}}, "/srv/data"),
+    ({"storage": {"layout": "lvm", "volumes": [
+        {"mount": "/", "size": "9GiB"}, {"mount": "/srv/data"}]}}, "/srv/data"),
+    (user(password_hash={"secret": "ops-hash"}), golden.HASH),
+    ({"root": {"password_hash": {"secret": "root-hash"}}}, golden.HASH),
+    ({"package_groups": ["figlet-group"]}, "figlet-group"),
+    ({"registration": {"key": {"secret": "key"}, "organization": "example"}}, "SECRET-VALUE"),
+]  # fmt: skip
 HOST_FIELDS: list[tuple[dict[str, Any], str | None]] = [
     ({"name": "db09"}, "db09"),
     ({"network": {"interfaces": [STATIC]}}, "10.0.0.7"),
@@ -126,6 +148,11 @@ HOST_FIELDS: list[tuple[dict[str, Any], str | None]] = [
     (nic(dhcp=True), None),
     ({"network": {"interfaces": [STATIC, {"mac": SECOND, "mtu": 1300}]}}, "1300"),
     ({"network": {"interfaces": [STATIC], "domain": "corp.example.org"}}, "corp.example.org"),
+    (nic(addresses=["10.0.0.7/24", "2001:db8::7/64"]), "2001:db8::7"),
+    ({"network": {"interfaces": [{"name": "bond7", "bond": {"members": [MAC, SECOND]}}]}}, "bond7"),
+    ({"network": {"interfaces": [
+        STATIC, {"name": "vlan42", "vlan": {"id": 42, "link": MAC}, "addresses": ["10.9.0.7/24"]},
+    ]}}, "vlan42"),
 ]  # fmt: skip
 
 
@@ -139,7 +166,7 @@ def test_what_a_profile_asks_for_is_done_or_refused_by_name(
         found.family, golden.snapshot(found, HOST, {**PROFILE, **change}).profile
     )
     if refused:
-        assert any((f.field or "").split(".")[0] in change for f in refused)
+        assert all((f.field or "").split(".")[0] in change for f in refused)
         return
     given = everything(name, HOST, {**PROFILE, **change})
     assert given != everything(name, HOST, PROFILE) and (mark or "") in given
@@ -147,7 +174,14 @@ def test_what_a_profile_asks_for_is_done_or_refused_by_name(
 
 @every_family
 @pytest.mark.parametrize(("change", "mark"), HOST_FIELDS, ids=str)
-def test_what_a_host_asks_for_is_done(name: str, change: dict[str, Any], mark: str | None) -> None:
+def test_what_a_host_asks_for_is_done_or_refused_by_name(
+    name: str, change: dict[str, Any], mark: str | None
+) -> None:
+    found = golden.found(name)
+    asked = golden.snapshot(found, {**HOST, **change}, PROFILE)
+    if refused := prepare.unsupported(found.family, asked.profile, asked.host):
+        assert all((f.field or "").startswith("network.") for f in refused)
+        return
     before = nic() if "network" in change and change != nic() else {}
     given = everything(name, {**HOST, **change}, PROFILE)
     assert given != everything(name, {**HOST, **before}, PROFILE) and (mark or "") in given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -49,7 +50,11 @@ def test_an_address_has_one_spelling(written: str, stored: str) -> None:
         ({"search": ["a b"]}, "search.0", "must be a host name"),
         ({"mtu": 100}, "mtu", "greater than or equal to 576"),
         ({"mac": "52:54"}, "mac", "such as 52:54:00:12:34:56"),
-        ({"vlan": 7}, "vlan", "Extra inputs are not permitted"),
+        ({"vxlan": 7}, "vxlan", "Extra inputs are not permitted"),
+        ({"name": "eth0"}, "", "a NIC is found by its mac"),
+        ({"vlan": {"id": 7, "link": "bond0"}}, "", "needs a name"),
+        ({"name": "v", "vlan": {"id": 0, "link": "b"}}, "vlan.id", "greater than or equal to 1"),
+        ({"name": "far too long a name", "bond": {"members": []}}, "name", "at most 15"),
         (
             {"addresses": ["10.0.0.7/24"], "gateway": "10.0.1.1"}, "",
             "gateway 10.0.1.1 is in none of this interface's networks (10.0.0.0/24);"
@@ -109,3 +114,35 @@ def test_every_nic_is_named_once(nics: list[dict[str, Any]], words: str) -> None
 
 def test_one_nic_may_go_without_its_mac() -> None:
     assert len(Network.model_validate({"interfaces": [{"mac": B}, {}]}).interfaces) == 2
+
+
+C = "52:54:00:00:00:0c"
+BOND = {"name": "bond0", "bond": {"members": [A, B]}}
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "message"),
+    [
+        ([BOND, {"mac": A}], "is a member of a bond"),
+        ([BOND, {"name": "bond1", "bond": {"members": [B, C]}}], "must be in one bond"),
+        ([BOND, {"name": "bond0", "bond": {"members": [C]}}], "one bond or VLAN twice"),
+        ([BOND, {"name": "v", "vlan": {"id": 7, "link": A}}], "name the bond"),
+        ([BOND, {"name": "v", "vlan": {"id": 7, "link": "bond1"}}], "no bond of this host (bond0)"),
+        ([{"name": "v", "vlan": {"id": 7, "link": "bond1"}}], "(it has none)"),
+        ([{"name": "v", "mac": A, "vlan": {"id": 7, "link": B}}], "has no mac of its own"),
+    ],
+)
+def test_what_is_made_of_nics_must_fit_together(
+    interfaces: list[dict[str, object]], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        Network.model_validate({"interfaces": interfaces})
+
+
+def test_a_vlan_stands_on_a_bond_or_on_a_nic() -> None:
+    vlans = [
+        {"name": "a", "vlan": {"id": 7, "link": "bond0"}},
+        {"name": "b", "vlan": {"id": 8, "link": "5254.0000.000c"}},
+    ]
+    network = Network.model_validate({"interfaces": [BOND, *vlans]})
+    assert [i.nics() for i in network.interfaces] == [[A, B], [], [C]]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from deployer.core.profiles import ProfileSpec
+from deployer.core.profiles import ProfileSpec, Storage
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5p1gk0wU4bJ7yqT8rXq3o9m0Yy0c2y6s7k5p1gk0wU ops@example"
 HASH = "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7"
@@ -111,3 +112,44 @@ def test_password_hashes_are_the_secrets_of_a_profile() -> None:
         {**PROFILE, **user(password_hash=HASH), "root": {"password_hash": other}}
     )
     assert profile.secrets() == [HASH, other]
+
+
+@pytest.mark.parametrize(
+    ("volumes", "message"),
+    [
+        ([{"mount": "/srv"}], "and here it is / and /srv"),
+        ([{"mount": "/", "size": "9G"}], "and here it is none of them"),
+        (
+            [{"mount": "/srv", "size": "9G"}, {"mount": "/srv", "size": "1G"}],
+            "one mount point twice",
+        ),
+        ([{"mount": "/boot", "size": "1G"}], "the layout, or the system itself, takes care of it"),
+        ([{"mount": "/a b", "size": "1G"}], "an absolute path of plain names"),
+        ([{"mount": "/srv/../etc", "size": "1G"}], "an absolute path of plain names"),
+    ],
+)
+def test_volumes_must_add_up(volumes: list[dict[str, str]], message: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        Storage.model_validate({"volumes": volumes})
+
+
+def test_what_is_left_goes_to_the_one_volume_without_a_size() -> None:
+    storage = Storage.model_validate(
+        {"volumes": [{"mount": "/srv"}, {"mount": "/", "size": "9GB"}]}
+    )
+    assert [(v.mount, v.size) for v in storage.file_systems()] == [("/", 9 * 10**9), ("/srv", None)]
+    assert [(v.mount, v.size) for v in Storage().file_systems()] == [("/", None)]
+
+
+def test_each_secret_that_a_profile_names_is_known_by_name() -> None:
+    profile = ProfileSpec.model_validate(
+        {
+            "name": "web", "os": "debian", "release": "12",
+            "users": [{"name": "ops", "password_hash": {"secret": "b"}}],
+            "root": {"password_hash": {"secret": "a"}},
+            "registration": {"key": {"secret": "c"}},
+            "storage": {"layout": "encrypted", "passphrase": {"secret": "b"}},
+        }
+    )  # fmt: skip
+    assert profile.secret_names() == ["a", "b", "c"]
+    assert profile.secrets() == []
