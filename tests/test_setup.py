@@ -184,10 +184,14 @@ def installs(project: Path) -> list[str]:
 
 def test_packages_come_from_the_lock_alone_and_only_when_something_changed(project: Path) -> None:
     everything = [
-        "--require-hashes --only-binary :all: -r requirements.lock",
+        "--require-hashes --only-binary :all: -r .venv/wheels.lock",
+        "--require-hashes --no-build-isolation --no-deps -r .venv/sources.lock",
         "--no-deps --no-build-isolation -e .",
     ]
     assert installs(project) == everything
+    parts = [(project / ".venv" / name).read_text() for name in ("wheels.lock", "sources.lock")]
+    assert sorted("".join(parts)) == sorted(LOCK)
+    assert parts[1].startswith("pykickstart==")
     assert installs(project) == []
     with (project / "requirements.lock").open("a") as lock:
         lock.write("# changed\n")

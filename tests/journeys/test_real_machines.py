@@ -167,6 +167,7 @@ def test_packages_of_a_repository_and_cloud_init_in_the_image(lab: Lab, tmp_path
             assert "10-deployer-1.network" in left and "cloud-init" not in left
 
 
+@pytest.mark.e2e
 def test_f030_the_service_is_killed_at_every_stage(lab: Lab) -> None:
     """And callbacks are repeated and out of order meanwhile (T041, T042)."""
     machine = lab.a_machine("bios")
