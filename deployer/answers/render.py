@@ -5,6 +5,7 @@ A missing value is an error with file, line and name, never an empty string.
 
 from __future__ import annotations
 
+import base64
 import json
 import shlex
 import traceback
@@ -16,8 +17,7 @@ from xml.sax.saxutils import escape
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from deployer.answers.families import FoundFamily
-from deployer.core.text import is_plain_line
+from deployer.answers.families import INSTALLERS, FoundFamily
 from deployer.errors import Finding, Invalid
 
 # The largest answer file that any installer here is known to accept in good time.
@@ -41,19 +41,13 @@ def _as_shell(value: Any) -> str:
     return shlex.quote(str(value))
 
 
-def _as_preseed(value: Any) -> str:
-    """The value of a preseed line: the line's end is its only end, so it cannot hold one."""
-    text = str(value)
-    if not is_plain_line(text) or text.endswith("\\") or text != text.strip():
-        raise ValueError(
-            f"{text!r} cannot be the value of a preseed line: it has a line break, a control"
-            " character, a backslash at its end, or blanks around it"
-        )
-    return text
+def _as_base64(value: Any) -> str:
+    return base64.b64encode(str(value).encode()).decode()
 
 
 def environment(found: FoundFamily) -> jinja2.Environment:
-    """Templates of one family; `json`, `xml`, `sh` and `preseed` quote a value for their format."""
+    """Templates of one family; `json`, `xml`, `sh` and `b64` quote a value for their format, and so
+    do the filters that installers bring."""
     return _environment(found.folders)
 
 
@@ -68,7 +62,9 @@ def _environment(folders: tuple[Path, ...]) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    env.filters |= {"json": _as_json, "xml": _as_xml, "sh": _as_shell, "preseed": _as_preseed}
+    env.filters |= {"json": _as_json, "xml": _as_xml, "sh": _as_shell, "b64": _as_base64}
+    for installer in INSTALLERS.values():
+        env.filters |= getattr(installer, "filters", {})
     return env
 
 

@@ -11,7 +11,10 @@ from deployer.errors import Finding
 
 
 class Installer(Protocol):
-    """Checks an answer file in the installer's own grammar, before any machine is touched."""
+    """Checks an answer file in the installer's own grammar, before any machine is touched.
+
+    It may have `filters` for templates: they quote a value for its format, or raise ValueError.
+    """
 
     name: str
 

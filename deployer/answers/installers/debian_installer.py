@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from deployer.answers.installers.base import check_shell
 from deployer.core.families import Answer
+from deployer.core.text import is_plain_line
 from deployer.errors import Finding
 
 # What the installer's own debconf knows; another one passes there in silence.
@@ -130,8 +131,20 @@ def judge(selection: Selection) -> str | None:
     return None
 
 
+def _as_preseed(value: Any) -> str:
+    """The value of a preseed line: the line's end is its only end, so it cannot hold one."""
+    text = str(value)
+    if not is_plain_line(text) or text.endswith("\\") or text != text.strip():
+        raise ValueError(
+            f"{text!r} cannot be the value of a preseed line: it has a line break, a control"
+            " character, a backslash at its end, or blanks around it"
+        )
+    return text
+
+
 class DebianInstaller:
     name = "debian_installer"
+    filters: ClassVar = {"preseed": _as_preseed}
 
     def check(self, answer: Answer, text: str, context: dict[str, Any]) -> list[Finding]:
         if answer.format == "shell":
