@@ -114,6 +114,9 @@ def _item(record: Record, findings: list[Finding]) -> Item | None:
         problem = "is missing" if kind is None else f"there is no kind {kind!r}"
         findings.append(_finding(record, ("kind",), problem, "write kind: host or kind: profile"))
         return None
+    if problems := list(_include_files(record, data)):
+        findings += problems
+        return None
     masks = list(_masks(record, data))
     if masks:
         findings += masks
@@ -133,6 +136,25 @@ def _item(record: Record, findings: list[Finding]) -> Item | None:
         return None
     assert isinstance(spec, HostSpec | ProfileSpec)
     return Item(str(kind), spec.name, spec, body, full, record)
+
+
+def _include_files(record: Record, data: dict[str, Any]) -> Iterator[Finding]:
+    """`answer_files: {ks.cfg: {file: web.ks}}`: the text of the file that lies beside this one."""
+    given = data.get("answer_files")
+    if not isinstance(given, dict):
+        return
+    data["answer_files"] = included = dict(given)
+    for name, entry in given.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("file"), str):
+            continue
+        file = Path(record.file).parent / entry["file"]
+        others = {key: value for key, value in entry.items() if key != "file"}
+        try:
+            included[name] = {**others, "content": file.read_text(encoding="utf-8-sig")}
+        except (OSError, ValueError) as error:
+            place = ("answer_files", name, "file")
+            remedy = "name a readable UTF-8 file, as seen from this one"
+            yield _finding(record, place, str(error), remedy, str(file))
 
 
 def _finding(record: Record, place: Place, message: str, remedy: str, value: Any = None) -> Finding:

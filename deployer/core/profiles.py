@@ -291,14 +291,18 @@ class ProfileSpec(_Model):
             raise ValueError("users names deployer, the account that we verify with; rename it")
         return self
 
+    def secret_fields(self) -> dict[str, str]:
+        """Field → name of the secret of the service that it names."""
+        given = {
+            "storage.passphrase": self.storage.passphrase,
+            "root.password_hash": self.root.password_hash,
+            **{f"users.{user.name}.password_hash": user.password_hash for user in self.users},
+            "registration.key": self.registration.key if self.registration else None,
+        }
+        return {field: ref.secret for field, ref in given.items() if isinstance(ref, SecretRef)}
+
     def secret_names(self) -> list[str]:
-        """The secrets of the service that this profile names."""
-        given = [
-            self.storage.passphrase, self.root.password_hash,
-            *(user.password_hash for user in self.users),
-            self.registration.key if self.registration else None,
-        ]  # fmt: skip
-        return sorted({each.secret for each in given if isinstance(each, SecretRef)})
+        return sorted(set(self.secret_fields().values()))
 
     def secrets(self) -> list[str]:
         """Values that are never shown: in a dry run they are masked, wherever they turn up."""

@@ -71,12 +71,12 @@ def delete(session: Session, name: str) -> None:
 def values_for(session: Session, parts: Parts, profile: ProfileSpec) -> dict[str, str]:
     """The secrets that a profile names; Invalid names the first that is not there."""
     found = {}
-    for name in profile.secret_names():
+    for field, name in profile.secret_fields().items():
         row = store.get(session, name)
         if row is None:
             message = f"the profile {profile.name} names the secret {name}, which is not there"
             remedy = f"run `deployer secret set {name}`, or POST it to /api/v1/secrets"
-            finding = Finding(message, remedy, field="storage.passphrase", value=name)
+            finding = Finding(message, remedy, field=field, value=name)
             raise Invalid(
                 message, findings=[finding], remedy=remedy, field=finding.field, value=name
             )

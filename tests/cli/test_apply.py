@@ -147,3 +147,19 @@ def test_without_the_right_to_it_the_first_refusal_is_enough(
     outcome = run("--token", server.token(Role.VIEWER), "apply", "-f", fleet)
     assert outcome.code == 1
     assert outcome.err.count("error:") == 1
+
+
+def test_an_answer_file_may_lie_beside_the_profile_that_names_it(
+    server: Server, tmp_path: Path, run: Run
+) -> None:
+    profile = tmp_path / "profile.yaml"
+    profile.write_text(
+        "kind: profile\nname: own\nos: image\nrelease: debian-12\n"
+        "answer_files:\n  plan.json: {file: own.json, template: true}\n"
+    )
+    missing = run("apply", "-f", profile)
+    assert missing.code == 1
+    assert "profile.yaml:6" in missing.err and "own.json" in missing.err
+    (tmp_path / "own.json").write_text('{"host": "{{ host.name }}"}\n')
+    assert "+ profile own created" in run("apply", "-f", profile).out
+    assert run("apply", "-f", profile).out == "0 created, 0 changed, 1 unchanged\n"
