@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 # Between two pieces others have their turn, and what was just read is still in the processor's
 # cache when the client reads it; a client that takes longer for one is gone, or so slow that no
 # machine could boot from it.
-_PIECE_BYTES = 2 * 1024 * 1024
+_PIECE_BYTES = 512 * 1024
 _PIECE_SECONDS = 300
 
 
@@ -95,21 +95,50 @@ def _full_segments(transport: asyncio.Transport) -> Iterator[None]:
 
 async def _sent(cycle: RequestResponseCycle, transport: asyncio.Transport, path: str) -> bool:
     """False when the client went away. A file that is shorter than was announced ends the
-    connection: uvicorn counts what is missing."""
-    loop = asyncio.get_running_loop()
-    with Path(path).open("rb") as file, _full_segments(transport):
-        size = min(os.fstat(file.fileno()).st_size, cycle.expected_content_length)
-        try:
-            async with asyncio.timeout(_PIECE_SECONDS) as patience:
-                for start in range(0, size, _PIECE_BYTES):
-                    if cycle.disconnected:
-                        return False
-                    patience.reschedule(loop.time() + _PIECE_SECONDS)
-                    cycle.expected_content_length -= await loop.sendfile(
-                        transport, file, start, min(_PIECE_BYTES, size - start)
-                    )
-        except (OSError, TimeoutError, RuntimeError):
-            transport.abort()
-            cycle.disconnected = True  # or uvicorn complains that the reply is not complete
+    connection: uvicorn counts what is missing.
+
+    Not `loop.sendfile`, which stops and starts the reading of requests around each piece.
+    """
+    while transport.get_write_buffer_size():  # the head, when the client does not read
+        await asyncio.sleep(0.05)
+        if cycle.disconnected:
             return False
-    return True
+    # The event loop watches no descriptor that belongs to a transport, so it is given another one.
+    connection = os.dup(transport.get_extra_info("socket").fileno())
+    try:
+        with Path(path).open("rb") as file, _full_segments(transport):
+            size = min(os.fstat(file.fileno()).st_size, cycle.expected_content_length)
+            cycle.expected_content_length -= await _copied(cycle, connection, file.fileno(), size)
+    except (OSError, TimeoutError):
+        transport.abort()
+        cycle.disconnected = True  # or uvicorn complains that the reply is not complete
+    finally:
+        os.close(connection)
+    return not cycle.disconnected
+
+
+async def _copied(cycle: RequestResponseCycle, connection: int, file: int, size: int) -> int:
+    """Bytes that the kernel took over, all of `size` unless file or client ended before."""
+    loop, done = asyncio.get_running_loop(), 0
+    async with asyncio.timeout(_PIECE_SECONDS) as patience:
+        while done < size and not cycle.disconnected:
+            try:
+                sent = os.sendfile(connection, file, done, min(_PIECE_BYTES, size - done))
+            except BlockingIOError:
+                await _writable(loop, connection)
+                continue
+            if not sent:
+                break
+            done += sent
+            patience.reschedule(loop.time() + _PIECE_SECONDS)
+            await asyncio.sleep(0)
+    return done
+
+
+async def _writable(loop: asyncio.AbstractEventLoop, connection: int) -> None:
+    ready = asyncio.Event()
+    loop.add_writer(connection, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_writer(connection)
