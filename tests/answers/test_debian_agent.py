@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -294,3 +297,31 @@ def test_a_step_that_fails_is_a_failure_with_its_name(machine: Machine) -> None:
         machine.live.waits_for(machine.id, "failed")
     assert machine.deployment["cause"].startswith("the installer's step pkgsel failed")
     assert "hunter2" not in machine.event("installer_failed")["detail"]["log_tail"]
+
+
+def test_a_mirror_that_hangs_up_is_given_up_before_long(machine: Machine) -> None:
+    """Else the installer would try for twenty minutes before it asks, and is seen to ask."""
+    machine.agent("start")
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"half")
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        began = time.monotonic()
+        url = f"http://127.0.0.1:{server.server_port}/Packages.xz"
+        machine.root.runs("sh", "-c", f"wget --no-verbose -O /tmp/x {url} || true")
+        assert len(asked) == 3 and time.monotonic() - began < 60
+    finally:
+        server.shutdown()
+        server.server_close()
