@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="Boot media and roots: list, show, 
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+", re.ASCII)
 _NAME = re.compile(
-    r"(live|debian-(?P<release>[0-9]+))(-(?P<arch>x86_64|arm64))?|loaders(-(?P<loaders>[0-9]+))?",
+    r"(live|(debian|fai)-(?P<release>[0-9]+))(-(?P<arch>x86_64|arm64))?|loaders(-(?P<loaders>[0-9]+))?",
     re.ASCII,
 )
 _INSTALLER = re.compile(
@@ -108,13 +108,13 @@ def _builder(
     if match is None:
         raise Invalid(
             f"there is no recipe for {name!r}", field="name", value=name,
-            remedy="choose live or debian-12, with -x86_64 or -arm64 if you like, or loaders",
+            remedy="choose live, debian-12 or fai-12, with -x86_64 if you like, or loaders",
         )  # fmt: skip
     from deployer.media import build
 
     release, arch = match["release"], match["arch"] or "x86_64"
     for package in include:
-        if release is None or not _PACKAGE.fullmatch(package):
+        if not name.startswith("debian") or not _PACKAGE.fullmatch(package):
             raise Invalid(
                 f"{package!r} cannot be included", field="include", value=package,
                 remedy="name packages for a Debian root; the live system and the loaders take none",
@@ -125,6 +125,10 @@ def _builder(
             if name.startswith("loaders"):
                 build.build_loaders(
                     target, release=match["loaders"] or "12", mirror=mirror, log=output.note
+                )
+            elif name.startswith("fai"):
+                build.build_fai(
+                    target, release=release or "12", arch=arch, mirror=mirror, log=output.note
                 )
             elif release is None:
                 build.build_live(target, arch=arch, mirror=mirror, log=output.note)
@@ -138,7 +142,7 @@ def _builder(
 
     if name.startswith("loaders"):
         return make, "loaders"  # a machine's DHCP answer names it, whatever it was made from
-    return make, f"debian-{release}-{arch}" if release else f"live-{arch}"
+    return make, f"{name.partition('-')[0]}-{release}-{arch}" if release else f"live-{arch}"
 
 
 @app.command()

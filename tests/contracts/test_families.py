@@ -30,9 +30,10 @@ def test_there_are_families() -> None:
 @every_family
 def test_its_installer_and_its_templates_exist(name: str) -> None:
     found = golden.found(name)
-    assert found.family.installer in INSTALLERS
-    for answer in found.family.answers:
-        environment(found).get_template(answer.template)
+    for family in [found.family.at(release.version) for release in found.family.releases]:
+        assert family.installer in INSTALLERS
+        for file in family.files():
+            environment(found).get_template(file.template or "")
 
 
 @every_family

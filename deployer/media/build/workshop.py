@@ -36,6 +36,7 @@ _PROGRAMS = {
     "depmod": "kmod",
     "grub-mkimage": "grub-common",
     "gpgv": "gpgv",
+    "mksquashfs": "squashfs-tools",
 }
 GRUB_MODULES = Path("/usr/lib/grub/x86_64-efi")
 
