@@ -16,7 +16,9 @@ import yaml
 Place = tuple[str | int, ...]
 _DEEPEST = 40
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is built
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029]")  # fmt: skip
+_UNPRINTABLE = re.compile(
+    "[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029]"
+)
 
 
 class Problem(Exception):
@@ -65,7 +67,7 @@ def _refuse_depth(text: str) -> None:
     """Composing is recursive, in C too, where too deep a text would end the process."""
     depth = documents = 0
     for event in yaml.parse(text, _PARSER):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else None
         if isinstance(event, yaml.AliasEvent):
             raise Problem("an alias (*name) stands here; write the value out", line)
         if isinstance(event, yaml.CollectionStartEvent):
@@ -112,7 +114,7 @@ def _mapping(
 
 def _scalar(node: yaml.ScalarNode, loader: yaml.SafeLoader) -> Any:
     try:
-        return loader.construct_object(node)  # type: ignore[no-untyped-call]
+        return loader.construct_object(node)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
         # PyYAML believes that anything like a date or a number is one: 2024-13-45.
         said = getattr(error, "problem", None) or str(error)
