@@ -205,14 +205,17 @@ def progress(session: Session, parts: Parts, token: str, message: Progress, addr
     if deployment.state != State.INSTALLING:
         return
     _close_answers(deployment, now)
-    if message.stage != deployment.progress.get("stage"):
-        _note_stage(session, deployment, message, address, now)
-    deployment.progress = {
-        "stage": message.stage,
-        "percent": message.percent,
-        "message": printable(message.message, 500),
-        "at": now.isoformat(),
-    }
+    if message.stage is None:  # no news, but a sign of life
+        deployment.progress = {**deployment.progress, "at": now.isoformat()}
+    else:
+        if message.stage != deployment.progress.get("stage"):
+            _note_stage(session, deployment, message, address, now)
+        deployment.progress = {
+            "stage": message.stage,
+            "percent": message.percent,
+            "message": printable(message.message, 500),
+            "at": now.isoformat(),
+        }
     patience = _patience(parts, deployment)
     limit = deployment.state_since + PROGRESS_LIMIT * patience
     deployment.deadline = min(now + patience, limit)
