@@ -238,7 +238,7 @@ failed() {
   cat $logs/subiquity-server-debug.log $logs/curtin-install.log 2> /dev/null |
     grep -viE "dm_crypt|'key'|keyfile|token|merged config" > "$LOG"
   upload_log installer
-  fail installing "the installer gave up: $(grep -E ' (ERROR|CRITICAL) ' "$LOG" | tail -n 1 | cut -c 1-300)"
+  fail installing "the installer gave up: $(grep -E ' (ERROR|CRITICAL) ' "$LOG" | no_secrets | tail -n 1 | cut -c 1-300)"
 }
 
 case ${1:-} in
