@@ -19,6 +19,7 @@ _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fas
 _UNPRINTABLE = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029]"
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")  # which no program can be given
 
 
 class Problem(Exception):
@@ -51,6 +52,8 @@ def load(text: str) -> Document:
     for number, line in enumerate(text.split("\n"), start=1):
         if line[: len(line) - len(line.lstrip())].count("\t"):
             raise Problem("a tab indents this line; YAML wants blanks", number)
+        if _SURROGATE.search(line):
+            raise Problem("half a character (\\ud800 to \\udfff) stands here", number)
     try:
         _refuse_depth(text)
         node = yaml.compose(text, _PARSER)
@@ -113,6 +116,8 @@ def _mapping(
 
 
 def _scalar(node: yaml.ScalarNode, loader: yaml.SafeLoader) -> Any:
+    if _SURROGATE.search(node.value):
+        raise Problem("half a character (\\ud800 to \\udfff) stands here", node.start_mark.line + 1)
     try:
         return loader.construct_object(node)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:

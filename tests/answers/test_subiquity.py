@@ -83,6 +83,7 @@ BROKEN = [
     ("version: 1", "version: 1\n  on: x", "on: x", "is no text"),
     ("  timezone:", "  timezone: [", "", ""),
     ("  timezone:", "  2024-13-45: x\n  timezone:", "2024-13-45", "month must be"),
+    ("sh /run/deployer/agent.sh late", '"\\ud800"', "ud800", ""),
     # the outermost
     ("#cloud-config\n", "# cloud-config\n", "", "first line must be #cloud-config"),
     ("autoinstall:\n", "auto-install:\n", "", "no mapping `autoinstall`"),
@@ -248,6 +249,17 @@ def test_cloud_config_is_judged_by_cloud_init(schema: None, old: str, new: str, 
     assert any(words in finding.message for finding in found), found
     part = new.strip("\n").split("\n")[0]
     assert any(part in broken.split("\n")[(finding.line or 0) - 1] for finding in found), found
+
+
+def test_a_finding_does_not_show_what_may_be_a_secret(schema: None) -> None:
+    secret = "hunter2" * 3
+    for broken in (
+        f"users: [{{name: a, passwd: {secret}, lock_passwd: x}}]",
+        f"users: [{{name: nobody, ssh_import_id: {{a: {secret}}}}}]",
+        f"chpasswd: {{users: [{{name: a, password: {secret}, type: {secret}}}]}}",
+    ):
+        found = checked(ours().replace("users: [{name: nobody}]", broken))
+        assert found and secret not in str(found)
 
 
 def test_without_the_schema_the_rest_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -600,6 +612,11 @@ SCRAPS = st.sampled_from(
 def test_hostile_text_is_a_finding_and_never_a_crash(text: str) -> None:
     checked(text)
     checked("#cloud-config\nautoinstall:\n  version: 1\n  " + text)
+
+
+def test_half_a_character_is_a_finding() -> None:
+    (finding,) = checked(ours().replace("webhook", "web\ud800hook"))
+    assert "half a character" in finding.message and finding.line
 
 
 def test_values_of_any_kind_anywhere_are_findings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,9 @@ def problems(config: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         if name not in known:
             yield (name,), "cloud-init knows no such key"
     for error in validator.iter_errors(config):
-        yield tuple(error.absolute_path), error.message[:300]
+        # The message begins with the value, which may be a secret.
+        problem = error.message.replace(repr(error.instance), "it")
+        yield tuple(error.absolute_path), problem[:300]
 
 
 def _passwords(config: dict[str, Any]) -> Iterator[tuple[Place, str]]:
