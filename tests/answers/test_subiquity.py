@@ -7,6 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from deployer.core.families import Answer
 from deployer.errors import Finding, Invalid
 from tests import golden
 from tests.answers import strategies
-from tests.support import cloud_init
+from tests.support import packages
 from tests.support.service import MAC
 
 Json = dict[str, Any]
@@ -63,7 +64,7 @@ def autoinstall(profile: Json, host: Json = HOST, **kw: Any) -> Json:
 
 @pytest.fixture
 def schema(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = cloud_init.schemas()
+    folder = packages.cloud_init_schemas()
     if folder is None:
         pytest.skip("apt cannot fetch the package cloud-init, whose schema this needs")
     monkeypatch.setattr(cloud_config, "FOLDERS", [folder])
@@ -193,7 +194,7 @@ def test_our_own_has_no_finding(case: str, schema: None) -> None:
     [
         ("source: {id: ubuntu-server}", "20.04", "source: the installer of 20.04 passes it over"),
         ("shutdown: poweroff", "20.04", "it came with 22.04"),
-        ("ubuntu-pro: {token: C1NW}", "20.04", "it came with 22.04"),
+        ("ubuntu-pro: {token: C1NWcZTHLteJXGVMM6YhvHDpGrhyy7}", "20.04", "it came with 22.04"),
         ("oem: {install: auto}", "22.04", "it came with 24.04"),
         ("apt: {fallback: abort}", "22.04", "apt.fallback: the installer of 22.04"),
         ("apt: {mirror-selection: {primary: [country-mirror]}}", "20.04", "with 24.04"),
@@ -266,6 +267,55 @@ def test_without_the_schema_the_rest_is_judged(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cloud_config, "FOLDERS", [])
     assert checked(ours().replace("disable_root: true", "disable_rot: true")) == []
     assert checked(ours().replace("name: nobody", "name: a, plain_text_passwd: b"))
+
+
+# --- netplan's own generator ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def netplan() -> Path:
+    folder = packages.unpacked("netplan.io", "libnetplan0")
+    if folder is None:
+        pytest.skip("apt cannot fetch the package netplan.io, whose generator this needs")
+    return folder
+
+
+def generated(netplan: Path, folder: Path, network: Json) -> tuple[str, Json]:
+    """(what netplan complains of, the files of systemd-networkd that it makes)"""
+    file = folder / "etc/netplan/50.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(yaml.dump({"network": network}))
+    file.chmod(0o600)
+    (library,) = netplan.glob("usr/lib/*/libnetplan.so.0*")
+    done = subprocess.run(
+        [str(netplan / "usr/libexec/netplan/generate"), "--root-dir", str(folder)],
+        env={"LD_LIBRARY_PATH": str(library.parent)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "error while loading shared libraries" in done.stderr:
+        pytest.skip(done.stderr)
+    made = (folder / "run/systemd/network").glob("*")
+    return done.stderr, {each.name: each.read_text() for each in made}
+
+
+@pytest.mark.parametrize("case", golden.cases("ubuntu"))
+def test_netplan_takes_our_network(netplan: Path, tmp_path: Path, case: str) -> None:
+    files = golden.golden("ubuntu", case)
+    if "user-data" in files:
+        network = yaml.safe_load(files["user-data"])["autoinstall"]["network"]
+        complaints, made = generated(netplan, tmp_path, network)
+        assert complaints == "" and made
+
+
+def test_netplan_makes_of_it_what_was_described(netplan: Path, tmp_path: Path) -> None:
+    text = golden.golden("ubuntu", "bond-vlan")["user-data"]
+    _, made = generated(netplan, tmp_path, yaml.safe_load(text)["autoinstall"]["network"])
+    assert "Mode=802.3ad" in made["10-netplan-bond0.netdev"]
+    assert "VLAN=storage" in made["10-netplan-bond0.network"]
+    assert "Gateway=10.0.0.1" in made["10-netplan-bond0.network"]
+    assert "PermanentMACAddress=52:54:00:12:34:57" in made["10-netplan-nic1.link"]
+    assert "Bond=bond0" in made["10-netplan-nic1.network"]
+    assert "Id=7" in made["10-netplan-mgmt.netdev"]
+    assert "ClientIdentifier=mac" in made["10-netplan-mgmt.network"]
 
 
 # --- the other files ------------------------------------------------------------------------------

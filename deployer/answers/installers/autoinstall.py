@@ -26,7 +26,7 @@ SINCE = {
     "apt.mirror-selection": "24.04", "apt.fallback": "24.04", "identity.groups": "26.04",
 }  # fmt: skip
 _URL = re.compile(r"https?://[!-~]+", re.ASCII)
-_TOKEN = re.compile(r"C[1-9A-HJ-NP-Za-km-z]+", re.ASCII)
+_TOKEN = re.compile(r"C[1-9A-HJ-NP-Za-km-z]{23,29}", re.ASCII)
 
 Command = str | list[str]
 
@@ -45,7 +45,7 @@ def _url(text: str) -> str:
 
 def _token(text: str) -> str:
     if text and not _TOKEN.fullmatch(text):
-        raise ValueError("must be a token of Ubuntu Pro: C, then base 58 without 0, O, I and l")
+        raise ValueError("must be a token of Ubuntu Pro: C, then 23 to 29 of base 58")
     return text
 
 
