@@ -1,19 +1,25 @@
 """agent.sh of Ubuntu's installer: what it says, and what it writes into /autoinstall.yaml.
 
-It is run by sh, with a curl that only remembers; what the kernel would tell is plain files.
+It is run by sh, with a curl that only remembers, and once with the real one against the service as
+a process; what the kernel would tell is plain files.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
+from deployer.settings import Settings
+from deployer.store import images
 from tests import golden
+from tests.support.live import LiveService
 from tests.support.service import MAC
 
 Json = dict[str, Any]
@@ -46,9 +52,12 @@ class Machine:
         )
         self.files, findings = golden.rendered(FAMILY, snapshot, firmware)  # type: ignore[arg-type]
         assert findings == []
+        self.stands()
+
+    def stands(self) -> None:
+        """Its surroundings, for the `files` that it was given."""
         # As Subiquity writes it down, for early-commands to change.
-        given = yaml.safe_load(self.files["user-data"])["autoinstall"]
-        self.write("autoinstall.yaml", yaml.dump(given))
+        self.write("autoinstall.yaml", yaml.dump(self.given))
         self.write("bin/curl", CURL)
         for name, status in {
             "udevadm": 1,
@@ -66,6 +75,19 @@ class Machine:
         self.write("run/system.sh", self.files["system.sh"])
         self.write("target/root/.profile", "")
         self.write("target/etc/ssh/ssh_host_ed25519_key.pub", "ssh-ed25519 AAAA root@web01\n")
+
+    @property
+    def given(self) -> Json:
+        """What Subiquity finds in user-data."""
+        found: Json = yaml.safe_load(self.files["user-data"])["autoinstall"]
+        return found
+
+    def reports(self, name: str, description: str = "") -> None:
+        """As Subiquity's webhook does."""
+        event = {"name": name, "event_type": "start", "description": description, "level": "INFO",
+                 "origin": "curtin", "timestamp": 1.5}  # fmt: skip
+        webhook = self.given["reporting"]["deployer"]["endpoint"]
+        assert httpx.post(webhook, json=event).status_code == 200
 
     def write(self, path: str, text: str) -> None:
         file = self.here / path
@@ -209,6 +231,19 @@ def test_the_end_makes_the_new_system_this_host_and_says_so(tmp_path: Path) -> N
     assert machine.calls[-1][0] == "installer_finished"
 
 
+@pytest.mark.parametrize(("disks", "esp"), [("sd", "/dev/sdb1"), ("nvme", "/dev/nvme1n1p1")])
+def test_the_second_disk_of_a_mirror_can_start_the_system_too(
+    tmp_path: Path, disks: str, esp: str
+) -> None:
+    machine = Machine(tmp_path, {"storage": {"layout": "raid1"}})
+    machine.replies(*{"sd": ["/dev/sda", "/dev/sdb"]}.get(disks, ["/dev/nvme0n1", "/dev/nvme1n1"]))
+    machine.write("target/boot/efi/EFI/ubuntu/shimx64.efi", "MZ")
+    assert machine.runs("start") == machine.runs("late") == 0
+    assert machine.told("mount") == [f"{esp} {tmp_path}/run/esp"]
+    assert (tmp_path / "run/esp/EFI/ubuntu/shimx64.efi").exists()
+    assert machine.calls[-1][0] == "installer_finished"
+
+
 def test_a_new_system_that_cannot_be_made_is_a_failure_told_once(tmp_path: Path) -> None:
     machine = Machine(tmp_path, {})
     machine.write("bin/curtin", "#!/bin/sh\necho 'useradd: no such shell'\nexit 1\n")
@@ -232,3 +267,71 @@ def test_what_the_installer_wrote_is_told_without_secrets(tmp_path: Path) -> Non
     assert machine.failure.endswith("http://10.0.0.5/d/.../answers: no disk (while installing)")
     said = json.dumps(machine.calls[-1]) + (tmp_path / "log-installer").read_text()
     assert "no disk" in said and "SECRET-VALUE" not in said and "/d/abc/" not in said
+
+
+# --- against the service as a process -----------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_from_the_seed_to_the_first_boot(settings: Settings, tmp_path: Path) -> None:
+    """An installer's calls, in the order of a run."""
+    with LiveService(settings) as live:
+        parts = live.parts()
+        with parts.database.writing() as session:
+            image = {
+                "name": "ubuntu-24.04-x86_64",
+                "kind": "netboot",
+                "arch": "x86_64",
+                "files": [],
+            }
+            images.save(session, image, parts.clock())
+        parts.database.dispose()
+        live.start()
+        live.knows(os="ubuntu", release="24.04", storage={"disk": {"min_size": "1G"}})
+        id_ = live.queues()
+        live.waits_for(id_, "booting")
+        script = live.machine().asks(platform="efi")
+        seed = re.search(r"ds=nocloud;s=(\S+/)", script)
+        assert seed is not None, script
+        machine = _installing(tmp_path, seed[1])
+        live.waits_for(id_, "installing")
+        assert machine.runs("start") == 0
+        assert machine.disks == ["/dev/vda"]
+        assert live.deployment(id_)["progress"]["stage"] == "disks"
+        # From now on nobody reads the answer files, which hold all the secrets there are.
+        assert httpx.get(f"{seed[1]}user-data").status_code == 404
+        stage = "subiquity/Install/install/curtin_install/cmd-install/stage-extract"
+        machine.reports(stage, "writing install sources to disk")
+        progress = live.deployment(id_)["progress"]
+        assert (progress["stage"], progress["percent"]) == ("writing", 20)
+        assert machine.runs("late") == 0
+        live.waits_for(id_, "first_boot")
+
+
+def _installing(folder: Path, seed: str) -> Machine:
+    """A machine whose cloud-init has its seed, and whose early-commands have fetched the rest."""
+    names = ["user-data", "meta-data", "vendor-data", "network-config"]
+    replies = [httpx.get(seed + name) for name in names]
+    assert [reply.status_code for reply in replies] == [200] * 4
+    machine = Machine.__new__(Machine)
+    machine.here, machine.files = folder, {"user-data": replies[0].text}
+    # Subiquity says so before it runs a command; that must not cut off what the command fetches.
+    for name in (
+        "subiquity/Meta/status_GET",
+        "subiquity/Early/run",
+        "subiquity/Early/run/command_0",
+    ):
+        machine.reports(name)
+    command = machine.given["early-commands"][0].replace("/run/deployer", str(folder / "got"))
+    fetch, _, agent = command.rpartition(" && ")
+    assert agent == f"sh {folder}/got/agent.sh start"
+    subprocess.run(["sh", "-c", fetch], check=True, timeout=30)
+    for name in ("agent.sh", "system.sh"):
+        machine.files[name] = (folder / "got" / name).read_text()
+    machine.stands()
+    (folder / "bin/curl").unlink()
+    for fact, value in {"size": 2**24, "serial": "A", "removable": 0, "ro": 0,
+                        "queue/rotational": 0}.items():  # fmt: skip
+        machine.write(f"sys/block/vda/{fact}", f"{value}\n")
+    return machine
