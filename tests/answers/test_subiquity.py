@@ -477,12 +477,23 @@ def test_a_whole_file_of_the_operators_passes(schema: None, content: str, releas
     assert "/phone-home/installer_failed" in files["user-data"]
 
 
-def test_one_that_does_not_call_us_is_refused() -> None:
-    content = MINIMAL_LVM.replace("installer_failed", "failed")
+@pytest.mark.parametrize(
+    ("call", "section"),
+    [
+        ("installer_started", "early-commands"),
+        ("installer_finished", "late-commands"),
+        ("installer_failed", "error-commands"),
+        ("first_boot", "autoinstall"),
+    ],
+)
+def test_one_that_does_not_call_us_is_refused(call: str, section: str) -> None:
+    """Also where our own agent.sh, which lies there and is not run, would."""
+    content = MINIMAL_LVM.replace(call, "nothing")
     own = {"user-data": {"content": content, "template": True}}
-    files, findings = rendered({"answer_files": own})
-    assert "installer_failed" in files["agent.sh"]  # which is not called
-    assert findings == []
+    files, (finding,) = rendered({"answer_files": own})
+    assert call in files["agent.sh"] + files["system.sh"]
+    assert call in finding.message and section in finding.message
+    assert section in content.split("\n")[(finding.line or 0) - 1]
 
 
 # --- one description -> autoinstall ------------------------------------------------------------

@@ -137,6 +137,7 @@ def _autoinstall(given: dict[str, Any], context: dict[str, Any]) -> Problems:
         return
     yield from autoinstall.problems()
     yield from _commands(autoinstall)
+    yield from _calls(autoinstall, given)
     yield from _places_for_disks(autoinstall, context)
     for place, problem in cloud_config.problems(autoinstall.user_data or {}):
         yield ("user-data", *place), problem
@@ -156,6 +157,21 @@ def _commands(autoinstall: Autoinstall) -> Problems:
 
 
 _MOST_JUDGED = 40
+
+
+def _calls(autoinstall: Autoinstall, given: dict[str, Any]) -> Problems:
+    """Our agent.sh says it all; but it is there whether or not somebody runs it."""
+    sections = {
+        "early-commands": (autoinstall.early_commands, "installer_started"),
+        "late-commands": (autoinstall.late_commands, "installer_finished"),
+        "error-commands": (autoinstall.error_commands, "installer_failed"),
+    }
+    for section, (commands, call) in sections.items():
+        said = "\n".join(str(command) for command in commands)
+        if call not in said and "agent.sh" not in said:
+            yield (section,), f"nothing in it calls {call}, so the deployment would time out"
+    if "first_boot" not in str(given) and "agent.sh" not in str(autoinstall.late_commands):
+        yield (), "nothing makes the new system call first_boot, so the deployment would time out"
 
 
 def _places_for_disks(autoinstall: Autoinstall, context: dict[str, Any]) -> Problems:
