@@ -11,13 +11,57 @@ from deployer.core.text import Name
 
 
 class Progress(BaseModel):
-    """Our own progress message; text is kept as it came and escaped wherever it is shown."""
+    """Our own progress message; text is kept as it came and escaped wherever it is shown.
+
+    Without a stage it says no more than that the installer is alive.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
-    stage: Name
+    stage: Name | None
     percent: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
     message: str = Field(default="", max_length=4000)
+
+
+# What Subiquity and curtin begin, by the end of the event's name, in the order of a run. Names out
+# of logs of 20.04 to 26.04; `run_user_supplied` and `run_curtin_step` came with 24.04.
+# https://github.com/canonical/subiquity, subiquity/server/controllers; curtin/commands/curthooks.py
+_BEGINNINGS: list[tuple[str, str, float]] = [
+    (r"Early/run(_user_supplied)?", "start", 2),
+    (r"install/configure_apt", "retrieving", 8),
+    (r"install/curtin_install", "partitioning", 10),
+    (r"stage-partitioning", "partitioning", 11),
+    (r"stage-extract", "writing", 20),
+    (r"cmd-extract", "writing", 22),
+    (r"stage-curthooks", "configuring", 45),
+    (r"cmd-curthooks/installing-kernel", "configuring", 52),
+    (r"cmd-curthooks/setting-up-swap", "configuring", 60),
+    (r"cmd-curthooks/apply-networking-config", "configuring", 62),
+    (r"cmd-curthooks/configuring-bootloader", "bootloader", 66),
+    (r"cmd-curthooks/install-grub", "bootloader", 68),
+    (r"stage-hook", "configuring", 72),
+    (r"install/postinstall", "configuring", 74),
+    (r"postinstall/configure_cloud_init", "configuring", 75),
+    (r"postinstall/install_[^/]+", "configuring", 78),
+    (r"postinstall/ubuntu-drivers-install", "configuring", 82),
+    (r"postinstall/run_unattended_upgrades", "configuring", 84),
+    (r"postinstall/restore_apt_config", "configuring", 90),
+    (r"Late/run(_user_supplied)?", "finishing", 92),
+    (r"Shutdown/copy_logs_to_target", "finishing", 97),
+    (r"Shutdown/shutdown", "finishing", 99),
+]
+_BY_END = [(re.compile(rf"(?:.*/)?{end}"), stage, percent) for end, stage, percent in _BEGINNINGS]
+_WITHIN = [
+    (re.compile(rf"(?:.*/)?{end}(?:/.*)?"), stage) for end, stage, _ in reversed(_BEGINNINGS)
+]
+# They fail because something in them has failed, which has been said already.
+_CONTAINERS = re.compile(
+    r"(?:.*/)?(install|curtin_install|run_curtin_step|run|run_user_supplied|cmd-install|builtin"
+    r"|stage-[a-z]+|cmd-[a-z-]+|postinstall)"
+)
+# Its description is the command itself, perhaps with a token of ours in a URL.
+_COMMAND = re.compile(r"(?:.*/)?(Early|Late|Error)/[a-z_]+/command_(\d+)")
+_LONGEST = 500
 
 
 def translated(body: dict[str, Any]) -> dict[str, Any]:
@@ -28,12 +72,35 @@ def translated(body: dict[str, Any]) -> dict[str, Any]:
     """
     if "stage" in body:
         return body
-    if isinstance(body.get("name"), str) and "event_type" in body:
-        # "subiquity/Install/install/curthooks": the last part says what is being done.
-        stage = re.sub(r"[^A-Za-z0-9._-]+", "-", body["name"].rsplit("/", 1)[-1]).strip("-._")
-        text = body.get("description")
-        message = text[:4000] if isinstance(text, str) else ""
-        return {"stage": stage[:100] or "installing", "message": message}
+    name = body.get("name")
+    if isinstance(name, str) and "event_type" in body:
+        return _event(name[:1000], body)
     if "fqdn" in body and "disks" in body:
         return {"stage": "finishing", "message": "Proxmox has installed the system"}
     return body
+
+
+def _event(name: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Only what begins moves us on; most events are steps so small that they say nothing."""
+    if body.get("event_type") == "finish" and body.get("result") == "FAIL":
+        return _failure(name, body)
+    if body.get("event_type") == "start":
+        for end, stage, percent in _BY_END:
+            if end.fullmatch(name):
+                return {"stage": stage, "percent": percent, "message": _described(name, body)}
+    return {"stage": None}
+
+
+def _failure(name: str, body: dict[str, Any]) -> dict[str, Any]:
+    if _CONTAINERS.fullmatch(name):
+        return {"stage": None}
+    stage = next((stage for within, stage in _WITHIN if within.fullmatch(name)), "installing")
+    return {"stage": stage, "message": f"failed: {_described(name, body)}"}
+
+
+def _described(name: str, body: dict[str, Any]) -> str:
+    if command := _COMMAND.fullmatch(name):
+        return f"{command[1].lower()}-commands, number {int(command[2]) + 1}"
+    text = body.get("description")
+    text = text if isinstance(text, str) and text else name.rsplit("/", 1)[-1]
+    return re.sub(r"/d/[^/\s]+/", "/d/.../", text)[:_LONGEST]

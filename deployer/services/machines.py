@@ -204,15 +204,16 @@ def progress(session: Session, parts: Parts, token: str, message: Progress, addr
         )
     if deployment.state != State.INSTALLING:
         return
-    _close_answers(deployment, now)
-    if message.stage != deployment.progress.get("stage"):
-        _note_stage(session, deployment, message, address, now)
-    deployment.progress = {
-        "stage": message.stage,
-        "percent": message.percent,
-        "message": printable(message.message, 500),
-        "at": now.isoformat(),
-    }
+    # Subiquity reports of itself before its first command, which fetches the rest of the answers.
+    if message.stage not in (None, "start"):
+        _close_answers(deployment, now)
+    told = deployment.progress  # what stays when there is no news, but a sign of life
+    if message.stage is not None:
+        if message.stage != told.get("stage"):
+            _note_stage(session, deployment, message, address, now)
+        text = printable(message.message, 500)
+        told = {"stage": message.stage, "percent": message.percent, "message": text}
+    deployment.progress = {**told, "at": now.isoformat()}
     patience = _patience(parts, deployment)
     limit = deployment.state_since + PROGRESS_LIMIT * patience
     deployment.deadline = min(now + patience, limit)

@@ -149,6 +149,20 @@ def test_progress_is_shown_as_it_was_told_last(service: Service) -> None:
     assert stages == [{"stage": "writing", "percent": 10.0, "message": "a\\x1b[2J"}]
 
 
+def test_a_step_too_small_to_tell_of_is_a_sign_of_life_all_the_same(service: Service) -> None:
+    id_, machine = deployed(service)
+    machine.progresses("writing", 10, "half")
+    before, deadline = deployment(service, id_)["progress"], service.row(id_).deadline
+    service.clock.forward(minutes=5)
+    step = {"name": "subiquity/Meta/status_GET", "event_type": "start", "description": ""}
+    assert machine.http.post(machine.url("progress"), json=step).status_code == 200
+    after = deployment(service, id_)["progress"]
+    assert {**after, "at": None} == {**before, "at": None} and after["at"] > before["at"]
+    later = service.row(id_).deadline
+    assert later is not None and deadline is not None and later > deadline
+    assert len([e for e in service.history(id_) if e["event"] == "progress"]) == 1
+
+
 def test_progress_that_is_none_is_refused_by_field(service: Service) -> None:
     _, machine = deployed(service)
     url = machine.url("progress")
