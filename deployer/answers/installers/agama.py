@@ -1,671 +1,23 @@
-"""Agama, the installer of SLES and Leap 16: the grammar of its JSON profile, and what would stop it.
+"""Agama, the installer of SLES and Leap 16: checks its JSON profile before a machine reads it.
 
-Its own schema takes `{}`, an address like 999.1.1.1, and an alias that nothing has. Models after the
-schema of Agama's SLE-16 branch, which is what 16.0 installs with (rust/agama-lib/share).
+Its own schema takes `{}`, an address like 999.1.1.1, and an alias that nothing has.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import ValidationError
 
 from deployer.answers.installers import suse_network
+from deployer.answers.installers.agama_profile import Profile
+from deployer.answers.installers.agama_rules import Place, Problem, problems, text_of
 from deployer.answers.installers.base import check_shell
 from deployer.core.families import Answer
-from deployer.core.network import BondMode
-from deployer.core.profiles import is_password_hash
 from deployer.errors import Finding
-
-Text = Annotated[str, StringConstraints(max_length=4096)]
-Script = Annotated[str, StringConstraints(max_length=512 * 1024)]
-Percentless = Annotated[int, Field(ge=0, le=2**63)]
-
-
-def _address(text: str) -> str:
-    ipaddress.ip_address(text)
-    return text
-
-
-def _interface_address(text: str) -> str:
-    ipaddress.ip_interface(text)
-    return text
-
-
-Address = Annotated[Text, AfterValidator(_address)]
-InterfaceAddress = Annotated[Text, AfterValidator(_interface_address)]
-Mac = Annotated[str, Field(pattern="^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$")]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=False)
-
-
-# --- scripts, files ---------------------------------------------------------------------------------
-
-
-class _Sourced(_Model):
-    content: Script | None = None
-    url: Text | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> _Sourced:
-        given = [x for x in (self.content, self.url, getattr(self, "body", None)) if x is not None]
-        if len(given) != 1:
-            raise ValueError("write either content or url")
-        return self
-
-
-class PreScript(_Sourced):
-    name: Annotated[str, Field(pattern="^[^/]+$", max_length=255)]
-    body: Script | None = None  # the old name of content
-
-
-class PostScript(PreScript):
-    chroot: bool = True
-
-
-class Scripts(_Model):
-    pre: list[PreScript] = []
-    postPartitioning: list[PreScript] = []
-    post: list[PostScript] = []
-    init: list[PreScript] = []
-
-    def all(self) -> Iterator[tuple[str, int, PreScript]]:
-        for kind in ("pre", "postPartitioning", "post", "init"):
-            for number, script in enumerate(getattr(self, kind)):
-                yield kind, number, script
-
-
-class File(_Sourced):
-    destination: Annotated[str, Field(pattern="^/")]
-    permissions: Annotated[str, Field(pattern="^0?[0-7]{3,4}$")] | None = None
-    user: Text | None = None
-    group: Text | None = None
-
-
-# --- who, what, how it speaks -----------------------------------------------------------------------
-
-
-class AddOn(_Model):
-    id: Text
-    version: Text | None = None
-    registrationCode: Text | None = None
-
-
-class Product(_Model):
-    id: Annotated[str, Field(min_length=1, max_length=100)]
-    mode: Text | None = None
-    registrationCode: Text | None = None
-    registrationEmail: Text | None = None
-    registrationUrl: Text | None = None
-    addons: list[AddOn] = []
-
-
-class Hostname(_Model):
-    static: Text | None = None
-    transient: Text | None = None
-
-
-class Localization(_Model):
-    language: Annotated[str, Field(pattern=r"^[A-Za-z]{1,8}([_.@-][A-Za-z0-9.@_-]*)?$")] | None = (
-        None
-    )
-    keyboard: Annotated[str, Field(pattern=r"^[A-Za-z0-9()._-]+$")] | None = None
-    timezone: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/_-]+$")] | None = None
-
-
-class Password(_Model):
-    password: Text | None = None
-    hashedPassword: bool = False
-
-
-class User(Password):
-    fullName: Text
-    userName: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_.-]{0,31}$")]
-    password: Text
-
-
-class Root(Password):
-    sshPublicKey: Text | None = None
-
-
-class Reply(_Model):
-    """An answer to a question; `class` is a word of Python."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    class_: Text | None = Field(None, alias="class")
-    text: Text | None = None
-    answer: Text | None = None
-    action: Text | None = None
-    password: Text | None = None
-    value: Text | None = None
-    data: dict[str, Text] = {}
-
-
-class Questions(_Model):
-    policy: Literal["auto", "user"] = "user"
-    answers: list[Reply] = []
-
-
-class Bootloader(_Model):
-    stopOnBootMenu: bool | None = None
-    timeout: Annotated[int, Field(ge=0, le=3600)] | None = None
-    extraKernelParams: Text | None = None
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Bootloader:
-        if self.stopOnBootMenu is not None and self.timeout is not None:
-            raise ValueError("write either stopOnBootMenu or timeout")
-        if self.stopOnBootMenu:
-            raise ValueError("stopOnBootMenu waits for a key at each start; write timeout")
-        return self
-
-
-class Repository(_Model):
-    alias: Annotated[str, Field(min_length=1, max_length=200)]
-    url: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*:\S+$")]
-    name: Text | None = None
-    priority: int | None = None
-    productDir: Text | None = None
-    enabled: bool = True
-    allowUnsigned: bool = False
-    gpgFingerprints: list[Annotated[str, Field(pattern="^[0-9A-Fa-f ]+$")]] = []
-
-
-class PatternChanges(_Model):
-    add: list[Text] = []
-    remove: list[Text] = []
-
-
-class Software(_Model):
-    patterns: list[Text] | PatternChanges = []
-    packages: list[Text] = []
-    onlyRequired: bool | None = None
-    extraRepositories: list[Repository] = []
-
-
-class Certificate(_Model):
-    fingerprint: Text
-    algorithm: Literal["SHA1", "SHA256"]
-
-
-class Security(_Model):
-    sslCertificates: list[Certificate] = []
-
-
-# --- networks ------------------------------------------------------------------------------------------
-
-
-class Bond(_Model):
-    mode: BondMode | None = None
-    options: Text | None = None
-    ports: list[Text] = []
-
-
-class Bridge(_Model):
-    stp: bool | None = None
-    forwardDelay: Percentless | None = None
-    priority: Percentless | None = None
-    maxAge: Percentless | None = None
-    helloTime: Percentless | None = None
-    ports: list[Text] = []
-
-
-class Vlan(_Model):
-    id: Annotated[int, Field(ge=1, le=4094)]
-    parent: Annotated[str, Field(min_length=1)]
-    protocol: Literal["802.1Q", "802.1ad"] = "802.1Q"
-
-
-class Match(_Model):
-    kernel: list[Text] = []
-    interface: list[Text] = []
-    driver: list[Text] = []
-    path: list[Text] = []
-
-
-Method4 = Literal["auto", "manual", "link-local", "disabled"]
-
-
-class Connection(_Model):
-    id: Annotated[str, Field(min_length=1, max_length=255)]
-    interface: Text | None = None
-    customMacAddress: Text | None = None
-    macAddress: Mac | None = None
-    mtu: Annotated[int, Field(ge=0, le=65535)] | None = None
-    method4: Method4 | None = None
-    method6: Method4 | None = None
-    gateway4: Annotated[str, AfterValidator(lambda t: str(ipaddress.IPv4Address(t)))] | None = None
-    gateway6: Annotated[str, AfterValidator(lambda t: str(ipaddress.IPv6Address(t)))] | None = None
-    addresses: list[InterfaceAddress] = []
-    nameservers: list[Address] = []
-    dnsSearchlist: list[Text] = []
-    ignoreAutoDns: bool | None = None
-    status: Literal["up", "down", "removed"] | None = None
-    autoconnect: bool | None = None
-    persistent: bool | None = None
-    wireless: dict[str, Any] | None = None
-    bond: Bond | None = None
-    bridge: Bridge | None = None
-    match: Match | None = None
-    vlan: Vlan | None = None
-    ieee8021x: dict[str, Any] | None = Field(None, alias="ieee-8021x")
-
-    @model_validator(mode="after")
-    def _manual_has_an_address(self) -> Connection:
-        versions = {ipaddress.ip_interface(address).version for address in self.addresses}
-        for method, version in ((self.method4, 4), (self.method6, 6)):
-            if method == "manual" and version not in versions:
-                raise ValueError(f"method{version} is manual, and no address is IPv{version}")
-        return self
-
-
-class Network(_Model):
-    connections: list[Connection] = []
-
-
-# --- storage --------------------------------------------------------------------------------------------
-
-SizeText = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(\s*([KkMmGgTtPpEeZzYy][iI]?)?[Bb])?$")]
-SizeValue = SizeText | Percentless
-Limit = SizeValue | Literal["current"]
-
-
-class SizeRange(_Model):
-    min: Limit
-    max: Limit | None = None
-
-
-Size = SizeValue | Annotated[list[Limit], Field(min_length=1, max_length=2)] | SizeRange
-Alias = Annotated[str, Field(min_length=1, max_length=200)]
-BaseName = Annotated[str, Field(pattern="^[^/]+$")]
-
-
-class EqualSize(_Model):
-    equal: SizeValue
-
-
-class GreaterSize(_Model):
-    greater: SizeValue
-
-
-class LessSize(_Model):
-    less: SizeValue
-
-
-class Condition(_Model):
-    """One of the three. There is none by serial: Agama's schema refuses it."""
-
-    name: Annotated[str, Field(min_length=1)] | None = None
-    size: SizeValue | EqualSize | GreaterSize | LessSize | None = None
-    number: Annotated[int, Field(ge=1)] | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Condition:
-        if sum(x is not None for x in (self.name, self.size, self.number)) != 1:
-            raise ValueError("a condition has a name, a size or a number; write one")
-        return self
-
-
-Order = (
-    Literal["name", "size", "number"]
-    | dict[Literal["name", "size", "number"], Literal["asc", "desc"]]
-)
-
-
-class Search(_Model):
-    condition: Condition | None = None
-    sort: Order | list[Order] | None = None
-    max: Annotated[int, Field(ge=1)] | None = None
-    ifNotFound: Literal["skip", "error", "create"] = "error"
-
-
-AnySearch = Annotated[str, Field(min_length=1)] | Search
-
-
-class Luks1(_Model):
-    password: Annotated[str, Field(min_length=1)]
-    cipher: Text | None = None
-    keySize: int | None = None
-
-
-class Luks2(Luks1):
-    pbkdFunction: Literal["pbkdf2", "argon2i", "argon2id"] | None = None
-    label: Text | None = None
-
-
-class OnlyPassword(_Model):
-    password: Annotated[str, Field(min_length=1)]
-
-
-class Encryption(_Model):
-    luks1: Luks1 | None = None
-    luks2: Luks2 | None = None
-    pervasiveLuks2: OnlyPassword | None = None
-    tpmFde: OnlyPassword | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Encryption:
-        if len(self.model_fields_set) != 1:
-            raise ValueError("write one of luks1, luks2, pervasiveLuks2 and tpmFde")
-        return self
-
-
-AnyEncryption = Encryption | Literal["protected_swap", "secure_swap", "random_swap"]
-
-
-class BtrfsOptions(_Model):
-    snapshots: bool | None = None
-
-
-class Btrfs(_Model):
-    btrfs: BtrfsOptions
-
-
-class FileSystem(_Model):
-    reuseIfPossible: bool = False
-    type: (
-        Literal["bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "jfs", "nfs", "nilfs2",
-                "ntfs", "reiserfs", "swap", "tmpfs", "vfat", "xfs"] | Btrfs | None
-    ) = None  # fmt: skip
-    label: Text | None = None
-    path: Annotated[str, Field(pattern="^(/.*|swap)$")] | None = None
-    mountBy: Literal["device", "id", "label", "path", "uuid"] | None = None
-    mkfsOptions: list[Text] = []
-    mountOptions: list[Text] = []
-
-
-class _Device(_Model):
-    """What partitions, logical volumes, disks and RAIDs have in common."""
-
-    search: AnySearch | None = None
-    alias: Alias | None = None
-    encryption: AnyEncryption | None = None
-    filesystem: FileSystem | None = None
-
-
-class Generate(_Model):
-    partitions: Literal["default", "mandatory"] | None = None
-    logicalVolumes: Literal["default", "mandatory"] | None = None
-    targetDevices: list[Alias] | None = None
-    encryption: AnyEncryption | None = None
-    stripes: Annotated[int, Field(ge=1, le=128)] | None = None
-    stripeSize: SizeValue | None = None
-
-
-class Partition(_Device):
-    id: Literal["linux", "swap", "lvm", "raid", "esp", "prep", "bios_boot"] | None = None
-    size: Size | None = None
-    delete: Literal[True] | None = None
-    deleteIfNeeded: Literal[True] | None = None
-    generate: Literal["default", "mandatory"] | Generate | None = None
-
-    @model_validator(mode="after")
-    def _only_what_goes_together(self) -> Partition:
-        _alone(self, "generate", set())
-        _alone(self, "delete", {"search"})
-        _alone(self, "deleteIfNeeded", {"search", "size"})
-        return self
-
-
-def _alone(entry: _Model, what: str, others: set[str]) -> None:
-    given = entry.model_fields_set
-    if what in given and given - others - {what}:
-        beside = ", ".join(sorted(given - others - {what}))
-        raise ValueError(f"{what} stands without {beside}")
-    if what in given and "search" in others and "search" not in given:
-        raise ValueError(f"{what} needs a search that says what")
-
-
-class Partitioned(_Device):
-    ptableType: Literal["gpt", "msdos", "dasd"] | None = None
-    partitions: list[Partition] = []
-
-    @model_validator(mode="after")
-    def _partitions_or_a_file_system(self) -> Partitioned:
-        if "partitions" in self.model_fields_set and (self.filesystem or self.encryption):
-            raise ValueError("a device has partitions, or is formatted as a whole")
-        return self
-
-
-class Drive(Partitioned):
-    pass
-
-
-class MdRaid(Partitioned):
-    name: BaseName | None = None
-    level: Literal["raid0", "raid1", "raid5", "raid6", "raid10"] | None = None
-    parity: Text | None = None
-    chunkSize: SizeValue | None = None
-    devices: list[Alias] = []
-
-
-class LogicalVolume(_Device):
-    name: BaseName | None = None
-    size: Size | None = None
-    stripes: Annotated[int, Field(ge=1, le=128)] | None = None
-    stripeSize: SizeValue | None = None
-    pool: Literal[True] | None = None
-    usedPool: Alias | None = None
-    delete: Literal[True] | None = None
-    deleteIfNeeded: Literal[True] | None = None
-    generate: Literal["default", "mandatory"] | Generate | None = None
-
-
-class PvGenerator(_Model):
-    generate: list[Alias] | Generate
-
-
-class VolumeGroup(_Model):
-    name: BaseName
-    search: AnySearch | None = None
-    extentSize: SizeValue | None = None
-    physicalVolumes: list[Alias | PvGenerator] = []
-    logicalVolumes: list[LogicalVolume] = []
-
-
-class BootPartitions(_Model):
-    configure: bool
-    device: Alias | None = None
-
-
-class Storage(_Model):
-    boot: BootPartitions | None = None
-    drives: list[Drive] = []
-    volumeGroups: list[VolumeGroup] = []
-    mdRaids: list[MdRaid] = []
-
-
-class Profile(_Model):
-    """A profile of Agama 16.0; what newer ones have beyond it is refused here as it is there."""
-
-    product: Product
-    hostname: Hostname | None = None
-    localization: Localization | None = None
-    questions: Questions = Questions()
-    user: User | None = None
-    root: Root | None = None
-    bootloader: Bootloader | None = None
-    software: Software = Software()
-    storage: Storage | None = None
-    network: Network | None = None
-    security: Security | None = None
-    files: list[File] = []
-    scripts: Scripts = Scripts()
-    iscsi: dict[str, Any] | None = None
-    dasd: dict[str, Any] | None = None
-    zfcp: dict[str, Any] | None = None
-    legacyAutoyastStorage: list[dict[str, Any]] | None = None
-
-
-# --- beyond grammar ----------------------------------------------------------------------------------
-
-Place = tuple[str | int, ...]
-Problem = tuple[Place, str]
-_PLACEHOLDER = "/dev/disk/by-id/deployer-disk-"
-
-
-def _questions(profile: Profile) -> Iterator[Problem]:
-    if profile.questions.policy != "auto":
-        yield ("questions",), "questions.policy is not auto, so Agama would ask, and wait"
-    if profile.user is None and (profile.root is None or not (
-        profile.root.password or profile.root.sshPublicKey
-    )):  # fmt: skip
-        yield ("root",), "neither a user nor root can log in, and so Agama does not begin"
-
-
-def _passwords(profile: Profile) -> Iterator[Problem]:
-    for name, account in (("user", profile.user), ("root", profile.root)):
-        if account is None or not account.password:
-            continue
-        place = (name, "password")
-        if not account.hashedPassword:
-            yield (
-                place,
-                f"the password of {name} is in the clear; write its hash, and hashedPassword: true",
-            )
-        elif not is_password_hash(account.password) and not account.password.startswith(("!", "*")):
-            yield (
-                place,
-                f"the password of {name} is no crypt(3) hash, and nobody could log in with it",
-            )
-
-
-def _disks(profile: Profile) -> Iterator[Problem]:
-    storage = profile.storage
-    if storage is None or not (storage.drives or storage.volumeGroups or storage.mdRaids):
-        if not profile.legacyAutoyastStorage:
-            yield ("storage",), "no drive says which disk may be written, so Agama would choose"
-        return
-    made = any(_PLACEHOLDER[:-1] in _text(script) for _, _, script in profile.scripts.all())
-    for number, drive in enumerate(storage.drives):
-        place: Place = ("storage", "drives", number)
-        name = drive.search if isinstance(drive.search, str) else _condition_name(drive.search)
-        if drive.search is None or drive.search == "*":
-            yield place, "this drive names no disk, so Agama would take any"
-        elif (
-            name is None
-            and isinstance(drive.search, Search)
-            and drive.search.condition is None
-            and drive.search.max is None
-        ):
-            yield (*place, "search"), "this search finds any disk"
-        elif name is not None and not name.startswith("/dev/"):
-            yield (*place, "search"), f"a disk is a path in /dev, not {name!r}"
-        elif name is not None and name.startswith(_PLACEHOLDER) and not made:
-            yield (*place, "search"), f"{name} is no disk, and no pre script makes this link"
-
-
-def _condition_name(search: str | Search | None) -> str | None:
-    return search.condition.name if isinstance(search, Search) and search.condition else None
-
-
-def _text(script: PreScript) -> str:
-    return script.content or script.body or ""
-
-
-def _aliases(profile: Profile) -> Iterator[Problem]:
-    """Each alias that is used is one that something has, and nothing has it twice."""
-    storage = profile.storage
-    if storage is None:
-        return
-    known: set[str] = set()
-    for place, device in _devices(storage):
-        if device.alias in known:
-            yield (*place, "alias"), f"the alias {device.alias!r} is given twice"
-        known |= {device.alias} if device.alias else set()
-    for place, alias in _uses(storage):
-        if alias not in known:
-            yield place, f"no device has the alias {alias!r}"
-    paths: set[str] = set()
-    for place, device in _devices(storage):
-        path = device.filesystem.path if device.filesystem else None
-        if path and path != "swap" and path in paths:
-            yield (*place, "filesystem"), f"{path} is mounted twice"
-        paths |= {path} if path else set()
-    if paths and "/" not in paths and not any(
-        getattr(device, "generate", None) for _, device in _devices(storage)
-    ):  # fmt: skip
-        yield ("storage",), "nothing is mounted at /"
-
-
-def _devices(storage: Storage) -> Iterator[tuple[Place, _Device]]:
-    for kind in ("drives", "mdRaids"):
-        for number, device in enumerate(getattr(storage, kind)):
-            place: Place = ("storage", kind, number)
-            yield place, device
-            for inner, partition in enumerate(device.partitions):
-                yield (*place, "partitions", inner), partition
-    for number, group in enumerate(storage.volumeGroups):
-        for inner, volume in enumerate(group.logicalVolumes):
-            yield ("storage", "volumeGroups", number, "logicalVolumes", inner), volume
-
-
-def _uses(storage: Storage) -> Iterator[tuple[Place, str]]:
-    if storage.boot and storage.boot.device:
-        yield ("storage", "boot", "device"), storage.boot.device
-    for number, raid in enumerate(storage.mdRaids):
-        for inner, alias in enumerate(raid.devices):
-            yield ("storage", "mdRaids", number, "devices", inner), alias
-    for number, group in enumerate(storage.volumeGroups):
-        for inner, volume in enumerate(group.physicalVolumes):
-            place: Place = ("storage", "volumeGroups", number, "physicalVolumes", inner)
-            for alias in _aliases_of(volume):
-                yield place, alias
-
-
-def _aliases_of(volume: str | PvGenerator) -> list[str]:
-    if isinstance(volume, str):
-        return [volume]
-    if isinstance(volume.generate, list):
-        return volume.generate
-    return volume.generate.targetDevices or []
-
-
-def _networks(profile: Profile) -> Iterator[Problem]:
-    seen: set[str] = set()
-    for number, connection in enumerate(profile.network.connections if profile.network else []):
-        place = ("network", "connections", number)
-        if connection.id in seen:
-            yield place, f"the connection {connection.id!r} is given twice"
-        seen.add(connection.id)
-        if connection.bond and not connection.bond.ports:
-            yield (*place, "bond"), "a bond needs its ports"
-
-
-def _software(profile: Profile) -> Iterator[Problem]:
-    patterns = profile.software.patterns
-    names = patterns if isinstance(patterns, list) else patterns.add
-    for name in names:
-        if name.startswith("^"):
-            yield (
-                ("software", "patterns"),
-                f"{name!r} is an environment, which SUSE does not have; name a pattern",
-            )
-
-
-def _names(profile: Profile) -> Iterator[Problem]:
-    seen: set[tuple[str, str]] = set()
-    for kind, number, script in profile.scripts.all():
-        if (kind, script.name) in seen:
-            yield (
-                ("scripts", kind, number),
-                f"the script {script.name!r} is given twice, and one would replace the other",
-            )
-        seen.add((kind, script.name))
 
 
 class Agama:
@@ -686,12 +38,10 @@ class Agama:
             profile = Profile.model_validate(given)
         except ValidationError as error:
             return list(_grammar(answer.path, text, given, error))
-        problems: list[Problem] = []
-        for rule in (_questions, _passwords, _disks, _aliases, _networks, _software, _names):
-            problems += rule(profile)
-        lines = _Lines(text) if problems else None
+        wrong: list[Problem] = list(problems(profile))
+        lines = _Lines(text) if wrong else None
         found = [_finding(answer.path, place, lines.of(place) if lines else None, problem)
-                 for place, problem in problems]  # fmt: skip
+                 for place, problem in wrong]  # fmt: skip
         return [*found, *_shells(answer, text, profile), *_ours(answer, context)]
 
 
@@ -720,7 +70,8 @@ _LATER = {
 
 def _grammar(file: str, text: str, given: Any, error: ValidationError) -> Iterator[Finding]:
     """One finding for each place; where several models could be meant, the closest one speaks."""
-    lines, seen = _Lines(text), set()
+    lines = _Lines(text)
+    seen: set[Place] = set()
     for problem in sorted(error.errors(), key=lambda p: -len(p["loc"])):
         place = _in(given, problem["loc"])
         if any(other[: len(place)] == place for other in seen):
@@ -737,7 +88,7 @@ def _in(given: Any, loc: tuple[str | int, ...]) -> Place:
     """`loc` without the names of models that pydantic puts between."""
     place: list[str | int] = []
     for part in loc:
-        if (isinstance(given, dict) and part in given) or (isinstance(given, list) and isinstance(part, int) and part < len(given)):
+        if _has(given, part):
             given = given[part]
         elif isinstance(given, dict) and part == loc[-1]:
             place.append(part)  # a key that is missing
@@ -746,6 +97,12 @@ def _in(given: Any, loc: tuple[str | int, ...]) -> Place:
             continue
         place.append(part)
     return tuple(place)
+
+
+def _has(given: Any, part: str | int) -> bool:
+    if isinstance(given, list):
+        return isinstance(part, int) and part < len(given)
+    return isinstance(given, dict) and part in given
 
 
 class _Lines:
@@ -776,7 +133,7 @@ class _Lines:
 
 def _shells(answer: Answer, text: str, profile: Profile) -> Iterator[Finding]:
     for kind, number, script in profile.scripts.all():
-        content = _text(script)
+        content = text_of(script)
         first = content.split("\n")[0]
         if not content:
             continue
@@ -810,8 +167,9 @@ def _finding(
 ) -> Finding:
     where = f"{file}, line {line}" if line else file
     name = ".".join(str(part) for part in place)
+    what = f"{name}: {problem}" if name and not problem.startswith(name) else problem
     return Finding(
-        f"{where}: {name}: {problem}" if name and not problem.startswith(name) else f"{where}: {problem}",
+        f"{where}: {what}",
         remedy or "correct the value in the profile or the host, or the file that holds this",
         file=file, line=line, field=name or None,
     )  # fmt: skip

@@ -7,8 +7,10 @@ from typing import Any
 
 # How many NICs get their name on the kernel line of an Agama installer.
 NAMED_NICS = 8
-_PLAIN = {"mac": None, "dhcp": False, "addresses": [], "gateway": None, "dns": [], "search": [],
-          "mtu": None, "port_of": None, "bond": None, "vlan": None}  # fmt: skip
+_PLAIN: dict[str, Any] = {
+    "mac": None, "dhcp": False, "addresses": [], "gateway": None, "dns": [], "search": [],
+    "mtu": None, "port_of": None, "bond": None, "vlan": None,
+}  # fmt: skip
 
 
 def interfaces(host: dict[str, Any], boot_mac: str | None) -> list[dict[str, Any]]:
