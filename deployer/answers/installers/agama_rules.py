@@ -154,7 +154,7 @@ def _software(profile: Profile) -> Iterator[Problem]:
         if name.startswith("^"):
             yield (
                 ("software", "patterns"),
-                f"{name!r} is an environment, which SUSE does not have; name a pattern",
+                f"{name!r} is an environment, which SUSE has not; name a pattern",
             )
 
 
@@ -164,6 +164,6 @@ def _names(profile: Profile) -> Iterator[Problem]:
         if (kind, script.name) in seen:
             yield (
                 ("scripts", kind, number),
-                f"the script {script.name!r} is given twice, and one would replace the other",
+                f"the script {script.name!r} is given twice, which it replaces",
             )
         seen.add((kind, script.name))

@@ -113,7 +113,7 @@ def _disks(profile: Node) -> Iterator[Problem]:
     scripts = [s.value("source") or "" for s in profile.all("scripts/pre-scripts")]
     by_script = any("/tmp/profile/modified.xml" in source for source in scripts)
     drives = profile.all("partitioning")
-    if not drives and not by_script:
+    if not drives:
         yield (
             _line(profile, "partitioning"),
             "no <drive> says which disk may be written, so the installer would choose",
@@ -131,7 +131,7 @@ def _kind(drive: Node) -> str:
 def _drive(drive: Node, by_script: bool) -> Iterator[Problem]:
     device = drive.value("device") or ""
     if _kind(drive) in ("CT_DISK", "CT_DMMULTIPATH"):
-        if not device and not drive.all("skip_list") and not by_script:
+        if not device and not drive.all("skip_list"):
             yield drive.line, "<drive> has no <device>, so the installer would take any disk"
         if device and not device.startswith("/dev/"):
             yield _line(drive, "device"), f"<device> is a path in /dev, not {device!r}"
