@@ -502,6 +502,9 @@ def test_it_says_how_far_it_is_by_what_lies_on_the_new_disk(
     (tmp_path / "mnt/boot/grub2").mkdir(parents=True)
     (tmp_path / "mnt/boot/grub2/grub.cfg").touch()
     assert '"stage": "bootloader"' in agent("dhcp", "follow\n").stdout
+    (tmp_path / "mnt/root").mkdir()
+    (tmp_path / "mnt/root/deployer.log").touch()
+    assert '"stage": "configuring"' in agent("dhcp", "follow\n").stdout
 
 
 def test_it_finishes_when_the_new_system_is_ready_and_fails_when_it_is_not(

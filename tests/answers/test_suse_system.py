@@ -102,6 +102,13 @@ def test_a_failure_within_it_is_no_success(source: Any, tmp_path: Path) -> None:
     assert runs(script, tmp_path) == "no such shell"
 
 
+def test_the_passphrase_is_typed_with_the_profiles_keyboard(tmp_path: Path) -> None:
+    script = of_autoyast("encrypted", keyboard="ch").replace("dracut ", "systemctl dracut ")
+    assert runs(script, tmp_path) == "ready"
+    assert (tmp_path / "etc/vconsole.conf").read_text() == "KEYMAP=ch\n"
+    assert "dracut --force --regenerate-all" in (tmp_path / "told").read_text()
+
+
 def test_time_servers_and_a_proxy(tmp_path: Path) -> None:
     assert runs(of_autoyast("sources"), tmp_path) == "ready"
     assert (
