@@ -205,6 +205,23 @@ def test_no_part_breaks_the_check(profiles: dict[str, str], name: str, value: An
     assert all(finding.message for finding in checked(text))
 
 
+@pytest.mark.parametrize("name", ["storage", "network", "scripts", "software"])
+def test_a_file_of_a_thousand_faults_takes_no_time_either(
+    profiles: dict[str, str], name: str
+) -> None:
+    given = json.loads(profiles["dhcp"])
+    part = {
+        "storage": {"drives": [{"search": "*", "alias": "a", "x": 1}] * 3000},
+        "network": {"connections": [{"id": "a", "x": 1}] * 3000},
+        "scripts": {"pre": [{"name": "a", "content": "("}] * 3000},
+        "software": {"packages": [1] * 30_000},
+    }[name]
+    text = json.dumps({**given, name: part})
+    began = time.process_time()
+    assert 0 < len(checked(text)) <= 200
+    assert time.process_time() - began < 1
+
+
 def test_it_takes_no_time(profiles: dict[str, str]) -> None:
     began = time.process_time()
     checked(profiles["bond-vlan"])

@@ -250,6 +250,27 @@ def test_no_text_breaks_the_check(profiles: dict[str, str], piece: str, place: i
     assert all(finding.message for finding in checked(cut[:6000]))
 
 
+@pytest.mark.parametrize("piece", [
+    "<a/>", "<general><mode><confirm>x</confirm></mode></general>", "<!-- -->\n", "text ",
+    "<users t='list'><user/></users>",
+    "<scripts><pre-scripts t='list'><script><source>(</source></script></pre-scripts></scripts>",
+])  # fmt: skip
+def test_a_file_of_a_thousand_faults_takes_no_time_either(piece: str) -> None:
+    many = piece * (200_000 // len(piece))
+    text = f"<profile xmlns='http://www.suse.com/1.0/yast2ns'>{many}</profile>"
+    began = time.process_time()
+    assert len(checked(text)) <= 200
+    assert time.process_time() - began < 0.6
+
+
+def test_only_so_many_scripts_are_parsed(profiles: dict[str, str]) -> None:
+    more = "<script><source>(</source></script>" * 100
+    text = profiles["dhcp"].replace("</pre-scripts>", f"{more}</pre-scripts>")
+    messages = [finding.message for finding in checked(text)]
+    assert sum("syntax error" in message for message in messages) == 39
+    assert "there are 102 scripts, and 40 at most are looked into" in messages[-1]
+
+
 def test_it_takes_no_time(profiles: dict[str, str]) -> None:
     began = time.process_time()
     checked(profiles["bond-vlan"])

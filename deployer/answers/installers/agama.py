@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, ClassVar
 
 import yaml
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from deployer.answers.installers import suse_network
 from deployer.answers.installers.agama_profile import Profile
 from deployer.answers.installers.agama_rules import Place, Problem, problems, text_of
+from deployer.answers.installers.autoyast import IS_SHELL, MOST_FINDINGS, MOST_SCRIPTS
 from deployer.answers.installers.base import check_shell
 from deployer.core.families import Answer
 from deployer.errors import Finding
@@ -38,7 +40,7 @@ class Agama:
             profile = Profile.model_validate(given)
         except ValidationError as error:
             return list(_grammar(answer.path, text, given, error))
-        wrong: list[Problem] = list(problems(profile))
+        wrong: list[Problem] = list(islice(problems(profile), MOST_FINDINGS))
         lines = _Lines(text) if wrong else None
         found = [_finding(answer.path, place, lines.of(place) if lines else None, problem)
                  for place, problem in wrong]  # fmt: skip
@@ -72,7 +74,11 @@ def _grammar(file: str, text: str, given: Any, error: ValidationError) -> Iterat
     """One finding for each place; where several models could be meant, the closest one speaks."""
     lines = _Lines(text)
     seen: set[Place] = set()
-    for problem in sorted(error.errors(), key=lambda p: -len(p["loc"])):
+    # Its inputs and contexts may be as large as the file.
+    errors = error.errors(include_url=False, include_input=False, include_context=False)
+    for problem in sorted(errors[: 5 * MOST_FINDINGS], key=lambda p: -len(p["loc"])):
+        if len(seen) == MOST_FINDINGS:
+            return
         place = _in(given, problem["loc"])
         if any(other[: len(place)] == place for other in seen):
             continue
@@ -132,19 +138,27 @@ class _Lines:
 
 
 def _shells(answer: Answer, text: str, profile: Profile) -> Iterator[Finding]:
-    for kind, number, script in profile.scripts.all():
+    wrong = list(_wrong_scripts(profile))
+    lines = _Lines(text) if wrong else None
+    for place, problem in wrong[:MOST_FINDINGS]:
+        yield _finding(answer.path, place, lines.of(place) if lines else None, problem)
+
+
+def _wrong_scripts(profile: Profile) -> Iterator[Problem]:
+    scripts = [each for each in profile.scripts.all() if text_of(each[2])]
+    for kind, number, script in scripts[:MOST_SCRIPTS]:
+        place: Place = ("scripts", kind, number)
         content = text_of(script)
         first = content.split("\n")[0]
-        if not content:
-            continue
-        place: Place = ("scripts", kind, number)
         if not first.startswith("#!"):
-            problem = f"{script.name} does not begin with #!, so it cannot be run"
-            yield _finding(answer.path, place, _Lines(text).of(place), problem)
-        elif "sh" in first:
-            for found in check_shell(content, "bash", answer.path, script.name):
+            yield place, f"{script.name} does not begin with #!, so it cannot be run"
+        elif IS_SHELL.search(first):
+            for found in check_shell(content, "bash", "", script.name):
                 inside = f" (its line {found.line})" if found.line else ""
-                yield _finding(answer.path, place, _Lines(text).of(place), found.message + inside)
+                yield place, found.message + inside
+    if len(scripts) > MOST_SCRIPTS:
+        problem = f"there are {len(scripts)} scripts, and {MOST_SCRIPTS} at most are looked into"
+        yield ("scripts",), problem
 
 
 def _ours(answer: Answer, context: dict[str, Any]) -> Iterator[Finding]:

@@ -6,34 +6,44 @@ machine only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any, ClassVar
 
 from deployer.answers.installers import openpgp, suse_network
 from deployer.answers.installers.autoyast_profile import SCRIPTS, Node, Reader, Refused, grammar
-from deployer.answers.installers.autoyast_rules import problems
+from deployer.answers.installers.autoyast_rules import line_of, problems
 from deployer.answers.installers.base import check_shell
 from deployer.core.families import Answer
 from deployer.errors import Finding
 
-# What runs a script that does not say it (yast-autoinstallation, lib/autoinstall/script.rb).
-_SHELLS = {"shell": "bash", "/bin/sh": "bash", "/bin/bash": "bash", "/usr/bin/bash": "bash"}
+# How much is told of one file, and parsed of it: an operator's may hold thousands of either.
+MOST_FINDINGS = 100
+MOST_SCRIPTS = 40
+# One that names no interpreter is a shell's (yast-autoinstallation, lib/autoinstall/script.rb).
+IS_SHELL = re.compile(r"\b(ba)?sh\b")
 
 
 def _shells(profile: Node, file: str) -> Iterator[Finding]:
-    for kind in SCRIPTS:
-        for script in profile.all(f"scripts/{kind}"):
-            source = script.child("source")
-            shell = _SHELLS.get(script.value("interpreter") or "shell")
-            if source is None or shell is None or not source.text.strip():
-                continue
-            first = source.text.strip().split("\n")[0]
-            if first.startswith("#!") and "sh" not in first:
-                continue
-            name = script.value("filename") or kind
-            for found in check_shell(source.text, shell, file, name):
-                line = source.line + (found.line or 1) - 1
-                yield _finding(file, line, found.message, found.remedy)
+    scripts = [s for kind in SCRIPTS for s in profile.all(f"scripts/{kind}") if _is_shell(s)]
+    for script in scripts[:MOST_SCRIPTS]:
+        source = script.child("source")
+        name = script.value("filename") or "a script"
+        for found in check_shell(source.text if source else "", "bash", file, name):
+            line = line_of(script, "source") + (found.line or 1) - 1
+            yield _finding(file, line, found.message, found.remedy)
+    if len(scripts) > MOST_SCRIPTS:
+        problem = f"there are {len(scripts)} scripts, and {MOST_SCRIPTS} at most are looked into"
+        yield _finding(file, scripts[MOST_SCRIPTS].line, problem)
+
+
+def _is_shell(script: Node) -> bool:
+    source = script.value("source") or ""
+    first = source.split("\n")[0]
+    interpreter = script.value("interpreter") or "shell"
+    own = not first.startswith("#!") or IS_SHELL.search(first)
+    return bool(source and own and (interpreter == "shell" or IS_SHELL.search(interpreter)))
 
 
 def _cdata(value: Any) -> str:
@@ -73,8 +83,9 @@ class AutoYast:
             return [_finding(answer.path, None, f"it is no XML: {error}")]
         if profile.name != "profile":
             return [_finding(answer.path, profile.line, "the first element is not <profile>")]
-        wrong = [*reader.problems, *grammar(profile, ""), *problems(profile)]
-        found = [_finding(answer.path, line, problem) for line, problem in wrong]
+        wrong = chain(reader.problems, grammar(profile, ""), problems(profile))
+        told = islice(wrong, MOST_FINDINGS)
+        found = [_finding(answer.path, line, problem) for line, problem in told]
         return [*found, *_shells(profile, answer.path), *_own_scripts(answer, context)]
 
 

@@ -68,6 +68,7 @@ class Reader:
         self._open: list[Node] = []
         # The text is decoded already; what its first line says of an encoding does not hold.
         self._parser = expat.ParserCreate("utf-8", namespace_separator=" ")
+        self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._characters

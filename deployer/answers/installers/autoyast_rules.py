@@ -32,19 +32,22 @@ def _questions(profile: Node) -> Iterator[Problem]:
     }  # fmt: skip
     for path, problem in asking.items():
         if profile.value(path) == "true":
-            yield _line(profile, path), f"<{path.rpartition('/')[2]}> is true: {problem}"
+            yield line_of(profile, path), f"<{path.rpartition('/')[2]}> is true: {problem}"
     for path in ("general/ask-list", "general/semi-automatic"):
         if profile.all(path):
-            yield _line(profile, path), f"<{path.rpartition('/')[2]}> shows dialogues, and waits"
+            yield line_of(profile, path), f"<{path[8:]}> shows dialogues, and waits"
     ends = ("general/mode/final_reboot", "general/mode/final_halt")
     if all(profile.value(path) == "true" for path in ends):
-        yield _line(profile, ends[1]), "<final_reboot> and <final_halt> are both true; choose one"
+        yield line_of(profile, ends[1]), "<final_reboot> and <final_halt> are both true; choose one"
     yield from _reports(profile)
     for kind in ("add_on_products", "add_on_others"):
         for entry in profile.all(f"add-on/{kind}"):
             for name in ("ask_on_error", "confirm_license"):
                 if entry.value(name) == "true":
-                    yield _line(entry, name), f"<{name}> is true: the installer would ask, and wait"
+                    yield (
+                        line_of(entry, name),
+                        f"<{name}> is true: the installer would ask, and wait",
+                    )
 
 
 def _reports(profile: Node) -> Iterator[Problem]:
@@ -61,7 +64,7 @@ def _reports(profile: Node) -> Iterator[Problem]:
             )
 
 
-def _line(node: Node, path: str) -> int:
+def line_of(node: Node, path: str) -> int:
     found = node.child(path)
     return found.line if found else node.line
 
@@ -72,7 +75,7 @@ def _line(node: Node, path: str) -> int:
 def _accounts(profile: Node) -> Iterator[Problem]:
     users = profile.all("users")
     if not any(user.value("username") == "root" for user in users):
-        line = _line(profile, "users")
+        line = line_of(profile, "users")
         yield (
             line,
             "there is no <user> root; name it, with <user_password>!</user_password> to lock it",
@@ -95,11 +98,14 @@ def _password(owner: Node, whose: str, element: str) -> Iterator[Problem]:
         return
     if owner.value("encrypted") != "true":
         yield (
-            _line(owner, element),
+            line_of(owner, element),
             f'{whose} is in the clear; write its hash, and <encrypted t="boolean">true</encrypted>',
         )
     elif not is_password_hash(text) and not re.fullmatch(r"[!*x]+|!\S*", text):
-        yield _line(owner, element), f"{whose} is no crypt(3) hash, and nobody could log in with it"
+        yield (
+            line_of(owner, element),
+            f"{whose} is no crypt(3) hash, and nobody could log in with it",
+        )
 
 
 # --- disks -------------------------------------------------------------------------------------
@@ -115,7 +121,7 @@ def _disks(profile: Node) -> Iterator[Problem]:
     drives = profile.all("partitioning")
     if not drives:
         yield (
-            _line(profile, "partitioning"),
+            line_of(profile, "partitioning"),
             "no <drive> says which disk may be written, so the installer would choose",
         )
     for drive in drives:
@@ -134,28 +140,28 @@ def _drive(drive: Node, by_script: bool) -> Iterator[Problem]:
         if not device and not drive.all("skip_list"):
             yield drive.line, "<drive> has no <device>, so the installer would take any disk"
         if device and not device.startswith("/dev/"):
-            yield _line(drive, "device"), f"<device> is a path in /dev, not {device!r}"
+            yield line_of(drive, "device"), f"<device> is a path in /dev, not {device!r}"
         if device.startswith(_PLACEHOLDER) and not by_script:
             yield (
-                _line(drive, "device"),
+                line_of(drive, "device"),
                 f"{device} is no disk, and no pre-script writes /tmp/profile/modified.xml",
             )
     use = drive.value("use")
     if use is not None and not _USE.fullmatch(use):
         yield (
-            _line(drive, "use"),
+            line_of(drive, "use"),
             f"<use> is all, linux, free or numbers of partitions, not {use!r}",
         )
     for partition in drive.all("partitions"):
         size = partition.value("size")
         if size and not _SIZE.fullmatch(size):
-            yield _line(partition, "size"), f"<size> is such as 20G, 50% or max, not {size!r}"
+            yield line_of(partition, "size"), f"<size> is such as 20G, 50% or max, not {size!r}"
         mount = partition.value("mount")
         if mount and mount != "swap" and not mount.startswith("/"):
-            yield _line(partition, "mount"), f"<mount> is an absolute path or swap, not {mount!r}"
+            yield line_of(partition, "mount"), f"<mount> is an absolute path or swap, not {mount!r}"
         if partition.child("crypt_method") and partition.child("crypt_fs"):
             yield (
-                _line(partition, "crypt_fs"),
+                line_of(partition, "crypt_fs"),
                 "<crypt_fs> is the old word for <crypt_method>; write the one",
             )
         encrypted = (
@@ -210,14 +216,14 @@ def _network(profile: Node) -> Iterator[Problem]:
     for route in profile.all("networking/routing/routes"):
         gateway = route.value("gateway") or ""
         if gateway not in ("-", "") and not _is_address(gateway):
-            yield _line(route, "gateway"), f"<gateway> is an address, not {gateway!r}"
+            yield line_of(route, "gateway"), f"<gateway> is an address, not {gateway!r}"
     for server in profile.all("networking/dns/nameservers"):
         if not _is_address(server.text.strip()):
             yield server.line, f"<nameserver> is an address, not {server.text.strip()!r}"
     for rule in profile.all("networking/net-udev"):
         value = rule.value("value") or ""
         if rule.value("rule") == "ATTR{address}" and not _MAC.fullmatch(value):
-            yield _line(rule, "value"), f"<value> is a MAC, not {value!r}"
+            yield line_of(rule, "value"), f"<value> is a MAC, not {value!r}"
 
 
 _MAC = re.compile(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
@@ -228,14 +234,14 @@ def _interface(nic: Node) -> Iterator[Problem]:
         yield nic.line, "<interface> needs a <name>"
     address, prefix = nic.value("ipaddr"), nic.value("prefixlen")
     if address and not _is_address(address.partition("/")[0]):
-        yield _line(nic, "ipaddr"), f"<ipaddr> is an address, not {address!r}"
+        yield line_of(nic, "ipaddr"), f"<ipaddr> is an address, not {address!r}"
     elif address and prefix and not _is_address(f"{address.partition('/')[0]}/{prefix}"):
-        yield _line(nic, "prefixlen"), f"<prefixlen> {prefix} is none of {address}"
+        yield line_of(nic, "prefixlen"), f"<prefixlen> {prefix} is none of {address}"
     if nic.value("bootproto") == "static" and not address and not nic.child("aliases"):
         yield nic.line, "<bootproto> is static, and there is no <ipaddr>; YaST would break here"
     vlan = nic.value("vlan_id")
     if vlan is not None and not (vlan.isdecimal() and len(vlan) < 5 and 1 <= int(vlan) <= 4094):
-        yield _line(nic, "vlan_id"), f"<vlan_id> is a number from 1 to 4094, not {vlan!r}"
+        yield line_of(nic, "vlan_id"), f"<vlan_id> is a number from 1 to 4094, not {vlan!r}"
     if vlan is not None and not nic.value("etherdevice"):
         yield nic.line, "a VLAN needs its <etherdevice>"
     if nic.value("bonding_master") == "yes" and not nic.value("bonding_slave0"):
@@ -278,9 +284,9 @@ def _script(script: Node) -> Iterator[Problem]:
     if len(given) != 1:
         yield script.line, "<script> has either <source> or <location>"
     if script.value("feedback") == "true":
-        yield _line(script, "feedback"), "<feedback> is true: its output would be shown, and wait"
+        yield line_of(script, "feedback"), "<feedback> is true: its output would be shown, and wait"
     if "/" in (script.value("filename") or ""):
-        yield _line(script, "filename"), "<filename> is a name, not a path"
+        yield line_of(script, "filename"), "<filename> is a name, not a path"
 
 
 def _software(profile: Node) -> Iterator[Problem]:
