@@ -17,6 +17,7 @@ from deployer.answers.families import INSTALLERS
 from deployer.answers.installers import suse_network
 from deployer.errors import Finding
 from tests import golden
+from tests.answers import test_autoyast
 from tests.answers.strategies import PROFILES, hosts
 
 FILE = "profile.json"
@@ -44,7 +45,7 @@ def ours(example: str = "dhcp", release: str = "sles-16.0", **profile: Any) -> s
 @pytest.fixture(scope="module")
 def profiles() -> dict[str, str]:
     return {example: ours(example) for example in ("dhcp", "static", "lvm", "raid1", "encrypted",
-                                                   "bond-vlan", "sources")}  # fmt: skip
+                                                   "bond-vlan")}  # fmt: skip
 
 
 # Example, what is changed in it, to what, what is found, and a word of the line where it is.
@@ -269,6 +270,16 @@ def test_any_description_becomes_a_profile_without_a_finding(
         assert f"\n  user {user.name} " in system
         assert all(key.replace("'", "'\"'\"'") in system for key in user.ssh_keys)
         assert user.password_hash is None or user.password_hash in system
+
+
+def test_package_sources_are_known_by_their_keys() -> None:
+    keyed = {"name": "ours", "url": "http://own.example.org/r", "key": test_autoyast.KEY}
+    open_one = {"name": "nightly", "url": "http://builds.example.org/today"}
+    given = json.loads(ours(repositories=[keyed, open_one]))["software"]["extraRepositories"]
+    assert given == [
+        {"alias": "ours", "url": keyed["url"], "gpgFingerprints": [test_autoyast.FINGERPRINT]},
+        {"alias": "nightly", "url": open_one["url"], "allowUnsigned": True},
+    ]
 
 
 def test_nics_have_one_name_on_the_kernel_line_in_the_profile_and_in_the_new_system() -> None:

@@ -46,7 +46,7 @@ def ours(example: str = "dhcp", release: str = "sles-15-sp7", **profile: Any) ->
 
 @pytest.fixture(scope="module")
 def profiles() -> dict[str, str]:
-    examples = ("dhcp", "static", "lvm", "raid1", "encrypted", "bond-vlan", "accounts", "sources")
+    examples = ("dhcp", "static", "lvm", "raid1", "encrypted", "bond-vlan", "accounts")
     return {example: ours(example) for example in examples}
 
 

@@ -110,7 +110,8 @@ def test_the_passphrase_is_typed_with_the_profiles_keyboard(tmp_path: Path) -> N
 
 
 def test_time_servers_and_a_proxy(tmp_path: Path) -> None:
-    assert runs(of_autoyast("sources"), tmp_path) == "ready"
+    script = of_autoyast("dhcp", ntp=["ntp.example.org"], proxy="http://proxy.example.org:3142")
+    assert runs(script, tmp_path) == "ready"
     assert (
         tmp_path / "etc/chrony.d/deployer.conf"
     ).read_text() == "server ntp.example.org iburst\n"
