@@ -272,6 +272,14 @@ def test_any_description_becomes_a_profile_without_a_finding(
         assert user.password_hash is None or user.password_hash in system
 
 
+def test_no_two_mount_points_share_a_name() -> None:
+    mounts = ["/root", "/swap", "/a/b", "/a-b", "/a_b", "/a.b", "/a--b"]
+    volumes = [{"mount": mount, "size": "1GiB"} for mount in mounts]
+    given = json.loads(ours(storage={"layout": "raid1", "volumes": volumes}))
+    names = [raid["name"] for raid in given["storage"]["mdRaids"]]
+    assert len(set(names)) == len(names) == len(mounts) + 2  # root and swap
+
+
 def test_package_sources_are_known_by_their_keys() -> None:
     keyed = {"name": "ours", "url": "http://own.example.org/r", "key": test_autoyast.KEY}
     open_one = {"name": "nightly", "url": "http://builds.example.org/today"}

@@ -140,6 +140,7 @@ BROKEN: list[tuple[str, str, str, str, str]] = [
     ("lvm", "<device>/dev/system<", "<device>/dev/vg0<",
      "no partition has the <lvm_group> of /dev/vg0",
      "<drive>"),
+    ("lvm", "<lv_name>root<", "<lv_name>-root<", "the name of a logical volume", "<lv_name>"),
     ("raid1", "<raid_type>raid1<", "<raid_type>mirror<", "not 'mirror'", "<raid_type>"),
     ("raid1", "<device>/dev/md/1<", "<device>/dev/md/7<", "has the device /dev/md/1",
      "<partition>"),
@@ -375,10 +376,19 @@ def test_volumes_swap_and_firmware() -> None:
     sizes = [p.findtext(f"{Y}size") for p in group.iter(f"{Y}partition")]
     assert sizes == ["4096M", "20480M", "8192M", "max"]
     names = [p.findtext(f"{Y}lv_name") for p in group.iter(f"{Y}partition")]
-    assert names == ["swap", "root", "var_log", "srv"]
+    assert names == ["swap", "root", "var-log", "srv"]
     assert disk.findtext(f"{Y}partitions/{Y}partition/{Y}partition_id") == "259"
     bios = golden.golden("suse", "plain-volumes-bios")  # Agama's: the newest release
     assert '"path": "swap"' not in bios["profile.json"]
+
+
+def test_no_two_mount_points_share_a_name() -> None:
+    mounts = ["/root", "/swap", "/a/b", "/a-b", "/a_b", "/a.b", "/a--b"]
+    volumes = [{"mount": mount, "size": "1GiB"} for mount in mounts]
+    names = re.findall(
+        "<lv_name>(.*)</lv_name>", ours(storage={"layout": "lvm", "volumes": volumes})
+    )
+    assert len(set(names)) == len(names) == len(mounts) + 2  # root and swap
 
 
 @pytest.mark.parametrize(("release", "method"), [("sles-15-sp5", "luks1"), ("leap-15.6", "luks2")])

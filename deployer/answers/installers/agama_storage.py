@@ -26,7 +26,7 @@ class SizeRange(Model):
 
 Size = SizeValue | Annotated[list[Limit], Field(min_length=1, max_length=2)] | SizeRange
 Alias = Annotated[str, Field(min_length=1, max_length=200)]
-BaseName = Annotated[str, Field(pattern="^[^/]+$")]
+BaseName = Annotated[str, Field(pattern="^[^/]+$", max_length=100)]
 
 
 class EqualSize(Model):

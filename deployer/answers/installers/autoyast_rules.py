@@ -112,6 +112,8 @@ def _password(owner: Node, whose: str, element: str) -> Iterator[Problem]:
 
 _PLACEHOLDER = "/dev/disk/by-id/deployer-disk-"
 _SIZE = re.compile(r"max|auto|[0-9]{1,15}(\.[0-9]{1,6})?\s*(%|([KMGTP]i?)?B?)", re.IGNORECASE)
+# lvm(8), "valid names"; with the group it must be shorter than 128.
+_LV_NAME = re.compile(r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,99}")
 _USE = re.compile(r"all|linux|free|[0-9]+(,\s*[0-9]+)*")
 
 
@@ -159,6 +161,9 @@ def _drive(drive: Node, by_script: bool) -> Iterator[Problem]:
         mount = partition.value("mount")
         if mount and mount != "swap" and not mount.startswith("/"):
             yield line_of(partition, "mount"), f"<mount> is an absolute path or swap, not {mount!r}"
+        name = partition.value("lv_name")
+        if name is not None and not _LV_NAME.fullmatch(name):
+            yield line_of(partition, "lv_name"), f"{name!r} cannot be the name of a logical volume"
         if partition.child("crypt_method") and partition.child("crypt_fs"):
             yield (
                 line_of(partition, "crypt_fs"),
