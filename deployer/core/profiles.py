@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationError,
     model_validator,
 )
 
@@ -119,6 +120,14 @@ class SecretRef(_Model):
     """The name of a secret that the service keeps: `deployer secret set NAME`."""
 
     secret: Name
+
+
+def _named_by(variable: Any) -> str | None:
+    """The secret that a variable is: `NAME: {secret: ...}`."""
+    try:
+        return SecretRef.model_validate(variable).secret if isinstance(variable, dict) else None
+    except ValidationError:
+        return None
 
 
 class Volume(_Model):
@@ -298,7 +307,8 @@ class ProfileSpec(_Model):
             *(user.password_hash for user in self.users),
             self.registration.key if self.registration else None,
         ]  # fmt: skip
-        return sorted({each.secret for each in given if isinstance(each, SecretRef)})
+        named = {each.secret for each in given if isinstance(each, SecretRef)}
+        return sorted(named | {name for each in self.vars.values() if (name := _named_by(each))})
 
     def secrets(self) -> list[str]:
         """Values that are never shown: in a dry run they are masked, wherever they turn up."""

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-import yaml
 from pydantic import ValidationError
 
 from deployer.answers import coreos
@@ -35,11 +34,11 @@ from deployer.answers.ignition_spec import (
 )
 from deployer.answers.installers.base import check_shell
 from deployer.answers.links import links
+from deployer.answers.places import Document, Path, Unreadable, read
 from deployer.core.families import Answer
 from deployer.core.profiles import is_password_hash
 from deployer.errors import Finding
 
-Path = tuple[str | int, ...]
 # (where in the file, what is wrong, what would help)
 Problem = tuple[Path, str, str]
 
@@ -113,8 +112,8 @@ class Ignition:
             return [_unreadable(answer.path, error)]
         problems = list(_problems(given, answer.path, context))
         if problems:
-            places = Places(text)
-            return [_finding(answer.path, places, *problem) for problem in problems]
+            document = _document(text)
+            return [_finding(answer.path, document, *problem) for problem in problems]
         scripts = _scripts(context, "post", "first_boot") if answer.path == "target.ign" else []
         return [*scripts, *_validated(answer.path, text)]
 
@@ -456,48 +455,17 @@ def _validated(file: str, text: str) -> list[Finding]:
     return found
 
 
-# --- where it is ------------------------------------------------------------------------------
-
-# YAML's reader tells lines and reads JSON too; more than this would take it too long.
-_LONGEST = 400_000
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class Places:
-    """The line of each value in a JSON text."""
-
-    def __init__(self, text: str) -> None:
-        self._root: yaml.Node | None = None
-        if len(text) <= _LONGEST:
-            try:
-                self._root = yaml.compose(text, Loader=_LOADER)
-            except (yaml.YAMLError, RecursionError, ValueError):
-                self._root = None
-
-    def line(self, place: Path) -> int | None:
-        """The line where `place` begins, or what is nearest to it on the way there."""
-        node, line = self._root, None
-        for part in place:
-            if node is None:
-                return line
-            line = node.start_mark.line + 1
-            key, node = _child(node, part)
-            line = key.start_mark.line + 1 if key is not None else line
-        return node.start_mark.line + 1 if node is not None else line
+def _document(text: str) -> Document | None:
+    try:
+        return next(iter(read(text)), None)
+    except Unreadable:
+        return None
 
 
-def _child(node: yaml.Node, part: str | int) -> tuple[yaml.Node | None, yaml.Node | None]:
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part], node.value[part]
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == part:
-                return key, value
-    return None, None
-
-
-def _finding(file: str, places: Places, place: Path, problem: str, remedy: str) -> Finding:
-    line = places.line(place)
+def _finding(
+    file: str, document: Document | None, place: Path, problem: str, remedy: str
+) -> Finding:
+    line = document.line(place) if document else None
     field = ".".join(str(part) for part in place)
     where = f"{file}, line {line}" if line else file
     said = f"{where}: {field}: {problem}" if field else f"{where}: {problem}"
