@@ -1,10 +1,10 @@
 #!/bin/bash
 # Installs edge01.example.org. Run in Fedora CoreOS' live system by the units of live.ign.
 set -uo pipefail
-OWN=/run/deployer
+OWN=${OWN:-/run/deployer}
 LOG=$OWN/log
 umask 077
-mkdir -p $OWN
+mkdir -p "$OWN"
 
 PHONE_HOME=http://10.0.0.5:8081/d/TOKEN-PHONE-HOME/phone-home
 PROGRESS=http://10.0.0.5:8081/d/TOKEN-PHONE-HOME/progress
