@@ -150,6 +150,9 @@ def _problems(given: Any, file: str, context: dict[str, Any]) -> Iterator[Proble
     yield from _nodes(config)
     yield from _resources(config, remote=file != "target.ign")
     yield from _accounts(config)
+    for name in ("shouldExist", "shouldNotExist"):
+        given_once = getattr(config.kernelArguments, name)
+        yield from _twice(("kernelArguments", name), None, given_once)
     for number, unit in enumerate(config.systemd.units):
         yield from _unit(("systemd", "units", number), unit)
     yield from _twice(("systemd", "units"), "name", [u.name for u in config.systemd.units])
@@ -287,12 +290,13 @@ def _accounts(config: Config) -> Iterator[Problem]:
                 yield at, "it is no OpenSSH public key", "write type, base64 and a comment"
 
 
-def _twice(place: Path, key: str, names: list[str]) -> Iterator[Problem]:
+def _twice(place: Path, key: str | None, names: list[str]) -> Iterator[Problem]:
     first: dict[str, int] = {}
     for number, name in enumerate(names):
         if first.setdefault(name, number) != number:
             problem = f"{name!r} is given twice, and Ignition refuses the file"
-            yield (*place, number, key), problem, "write it once"
+            at: Path = (*place, number, key) if key else (*place, number)
+            yield at, problem, "write it once"
 
 
 def _unit(place: Path, unit: Unit) -> Iterator[Problem]:
