@@ -250,9 +250,9 @@ def _of_all(documents: list[Document], file: str) -> Iterator[Finding]:
         yield _finding(file, line, (), problem, "write them into one")
     seen = set()
     for each in mappings:
-        kind = each.value.get("kind")
-        key = (str(kind), "" if kind in SINGLE else str(each.value.get("name")))
-        if kind is not None and key in seen:
+        kind = str(each.value.get("kind"))
+        key = (kind, "" if kind in SINGLE else str(each.value.get("name")))
+        if "kind" in each.value and key in seen:
             problem = f"{kind} {key[1]} is there twice".replace("  ", " ")
             yield _finding(file, each.line_of_it, ("kind",), problem, "write it once")
         seen.add(key)
