@@ -223,7 +223,10 @@ install() {
   local watcher=$! status=0
   write_image || status=$?
   kill $watcher
-  [ $status = 0 ] || fail writing "writing to $DISK failed"
+  if [ $status != 0 ]; then
+    sleep 1 # what it said last is on its way into the log
+    fail writing "writing to $DISK failed"
+  fi
   sync
   progress finishing 95 "files02 is written"
   finished || fail finishing "the server does not hear that we have finished"
