@@ -6,11 +6,17 @@ A template asks for them with `host.network | links(mac)`.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 _PLAIN: dict[str, Any] = {
     "mac": None, "name": None, "bond": None, "vlan": None, "dhcp": None, "addresses": [],
     "gateway": None, "dns": [], "search": [], "mtu": None,
 }  # fmt: skip
+
+
+def host_of(url: str) -> str:
+    """The name or address in a URL; empty when it has none."""
+    return urlsplit(url).hostname or ""
 
 
 def links(network: dict[str, Any], boot_mac: str) -> list[dict[str, Any]]:

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deployer.answers import coreos, prepare
-from deployer.answers.installers.ignition import INSTALLER, contents_of, data_url
+from deployer.answers.ignition_rules import contents_of, data_url
+from deployer.answers.installers.ignition import INSTALLER
 from deployer.core.profiles import ProfileSpec
 from deployer.errors import Invalid
 from tests import golden
@@ -420,15 +421,27 @@ def test_a_release_that_reads_less_says_so() -> None:
     assert findings(text) == []
 
 
+RUNS = "[Unit]\nOnFailure=a.service\n[Service]\nExecStart=/x\n[Install]\nWantedBy=a.target\n"
+SCRIPT = "http://10.0.0.5:8081/d/TOKEN-ANSWERS/answers/install.sh"
+ASKS = "http://10.0.0.5:8081/d/TOKEN-PHONE-HOME/disks"
+
+
 def test_a_live_system_whose_failure_nobody_hears_is_refused() -> None:
-    text = config(**unit("[Service]\nExecStart=/x\n[Install]\nWantedBy=a.target\n", enabled=True))
-    (found,) = findings(text, "live.ign")
+    quiet = RUNS.replace("[Unit]\nOnFailure=a.service\n", "")
+    parts = {**source(SCRIPT), **unit(quiet, enabled=True)}
+    (found,) = findings(config(**parts), "live.ign")
     assert "no enabled service has OnFailure=" in found.message
 
 
-def test_a_live_system_may_fetch() -> None:
-    runs = "[Unit]\nOnFailure=a.service\n[Service]\nExecStart=/x\n[Install]\nWantedBy=a.target\n"
-    parts = {**source("http://a/b"), **unit(runs, enabled=True)}
+def test_a_live_system_that_asks_nobody_for_its_disk_is_refused() -> None:
+    parts = {**source("http://a/b.sh"), **unit(RUNS, enabled=True)}
+    (found,) = findings(config(**parts), "live.ign")
+    assert "nothing asks which disk may be written" in found.message
+
+
+@pytest.mark.parametrize("script", [SCRIPT, data_url(f"#!/bin/sh\ncurl {ASKS}\n")])
+def test_a_live_system_of_ones_own_may_be_otherwise(script: str) -> None:
+    parts = {**source(script), **unit(RUNS, enabled=True)}
     assert findings(config(**parts), "live.ign") == []
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from deployer.answers.links import links
+from deployer.answers.links import host_of, links
 from deployer.answers.places import Document, Path, Unreadable, read
 from deployer.answers.talos_spec import INTRODUCED, KINDS, SINGLE, VERSIONS, Config, Device, Pair
 from deployer.core.families import Answer
@@ -52,7 +52,7 @@ def _disk(rule: dict[str, Any]) -> dict[str, Any]:
 
 class Talos:
     name = "talos"
-    filters: ClassVar = {"talos_disk": _disk, "links": links}
+    filters: ClassVar = {"talos_disk": _disk, "links": links, "host_of": host_of}
 
     def check(self, answer: Answer, text: str, context: dict[str, Any]) -> list[Finding]:
         try:
