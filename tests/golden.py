@@ -77,15 +77,27 @@ def manifest(family: str, name: str, arch: str) -> dict[str, Any]:
     return {**root, **own.get(name, {})}
 
 
+def defaults(family: str) -> dict[str, Any]:
+    """What every profile of a family must say, in golden/profile.yaml; most need nothing."""
+    file = ANSWERFILES / family / "golden" / "profile.yaml"
+    own: dict[str, Any] = (
+        load_one(file.read_text(encoding="utf-8"), str(file)) if file.exists() else {}
+    )
+    return own
+
+
 def snapshot(found: FoundFamily, host: dict[str, Any], profile: dict[str, Any]) -> Snapshot:
     """What a deployment would be made from; the newest release unless the profile names one."""
     family = found.family
+    own = defaults(family.name)
     spec = ProfileSpec.model_validate(
         {
             "os": family.name,
             "release": family.releases[-1].version,
             "arch": family.arches[0],
+            **own,
             **profile,
+            "vars": {**own.get("vars", {}), **profile.get("vars", {})},
         }
     )
     boot, root = prepare.image_names(found, spec)

@@ -16,7 +16,7 @@
 | `machine` | `mac` (and `bootif`), `uuid`, `serial`, `firmware` as it showed them, or none |
 
 In answer files a field of the profile that names a secret (`passphrase: {secret: disk}`) holds
-its value.
+its value, and so does a variable.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def build(
     return {
         "host": host.model_dump(mode="json"),
         "profile": _with_values(profile.model_dump(mode="json"), secrets or {}),
-        "vars": {**profile.vars, **host.vars, **extra_vars},
+        "vars": _with_values({**profile.vars, **host.vars, **extra_vars}, secrets or {}),
         "image": snapshot.image,
         "deployment": {"id": deployment_id, "short_id": short(deployment_id)},
         "urls": addresses,

@@ -121,6 +121,19 @@ class SecretRef(_Model):
     secret: Name
 
 
+def _named_in(value: Any, place: str) -> dict[str, str]:
+    """The secrets that a variable names, as in `admin_password: {secret: NAME}`, by their place."""
+    if isinstance(value, dict) and list(value) == ["secret"] and isinstance(value["secret"], str):
+        return {place: value["secret"]}
+    if not isinstance(value, dict | list):
+        return {}
+    parts = value.items() if isinstance(value, dict) else enumerate(value)
+    found: dict[str, str] = {}
+    for key, part in parts:
+        found |= _named_in(part, f"{place}.{key}")
+    return found
+
+
 class Volume(_Model):
     """A file system of its own: a partition, or a logical volume where the layout has them.
 
@@ -292,14 +305,17 @@ class ProfileSpec(_Model):
         return self
 
     def secret_fields(self) -> dict[str, str]:
-        """Field → name of the secret of the service that it names."""
+        """Field → name of the secret of the service that it names; a variable may name one, too."""
         given = {
             "storage.passphrase": self.storage.passphrase,
             "root.password_hash": self.root.password_hash,
             **{f"users.{user.name}.password_hash": user.password_hash for user in self.users},
             "registration.key": self.registration.key if self.registration else None,
         }
-        return {field: ref.secret for field, ref in given.items() if isinstance(ref, SecretRef)}
+        found = {field: ref.secret for field, ref in given.items() if isinstance(ref, SecretRef)}
+        for name, value in self.vars.items():
+            found |= _named_in(value, f"vars.{name}")
+        return found
 
     def secret_names(self) -> list[str]:
         return sorted(set(self.secret_fields().values()))

@@ -169,6 +169,8 @@ def test_what_a_profile_asks_for_is_done_or_refused_by_name(
     if refused:
         assert all((f.field or "").split(".")[0] in change for f in refused)
         return
+    if change.items() <= golden.defaults(name).items():
+        return  # it cannot be otherwise, and its check says so
     given = everything(name, HOST, {**PROFILE, **change})
     assert given != everything(name, HOST, PROFILE) and (mark or "") in given
 

@@ -149,7 +149,8 @@ def test_each_secret_that_a_profile_names_is_known_by_name() -> None:
             "root": {"password_hash": {"secret": "a"}},
             "registration": {"key": {"secret": "c"}},
             "storage": {"layout": "encrypted", "passphrase": {"secret": "b"}},
+            "vars": {"token": {"secret": "d"}, "other": {"secret": "e", "more": 1}, "x": "secret"},
         }
     )  # fmt: skip
-    assert profile.secret_names() == ["a", "b", "c"]
+    assert profile.secret_names() == ["a", "b", "c", "d"]
     assert profile.secrets() == []
