@@ -21,7 +21,7 @@ say() { echo "deployer: $*" | tee -a "$OWN/said" > /dev/console 2> /dev/null || 
 NEWLINE=$(printf '\001')
 json() {
   printf '"%s"' "$(tr '\t\n' " $NEWLINE" | tr -cd "$NEWLINE"'\040-\176' |
-    sed "s/[\\\\\"]/\\\\&/g; s/$NEWLINE/\\\\n/g")"
+    sed "s/[\\\\\"]/\\\\&/g; s/$NEWLINE*\$//; s/$NEWLINE/\\\\n/g")"
 }
 json_of() { printf '%s' "$1" | json; }
 
