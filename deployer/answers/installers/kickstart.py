@@ -19,11 +19,15 @@ from deployer.errors import Finding
 SCRIPTS = frozenset({"%pre", "%pre-install", "%post", "%onerror", "%traceback"})
 _SECTIONS = SCRIPTS | {"%packages", "%addon", "%anaconda", "%certificate"}
 _REMEDY = "correct the value in the profile or the host, or the template that writes this line"
-# What pykickstart finds odd and the installer does not: a biosboot on each disk of a mirror, and a
-# VLAN on a bond, are a second line for one name.
+# What pykickstart warns of and the installer does not mind: a biosboot on each disk of a mirror, and a
+# VLAN on a bond, are a second line for one name; what has no effect any more and asked for nothing.
 _HARMLESS = re.compile(
-    r"mountpoint biosboot has already been defined|network device \S+ (has )?already been defined"
+    r"mountpoint biosboot has already been defined"
+    r"|network device with the name \S+ has already been defined"
     r"|will be deprecated in future releases"
+    r"|The (install|deviceprobe|device|dmraid) command has been deprecated"
+    r"|The (--nobase|--isUtc) option has been deprecated"
+    r"|does not end with %end"  # ours says where it begins
 )
 _PLACE = re.compile(r"\bline (\d+)\b")
 # pykickstart keeps the version in class attributes, and says what it warns of through `warnings`.
@@ -105,24 +109,35 @@ def read(text: str, file: str) -> Kickstart:
     lines = text.splitlines()
     section: Section | None = None
     for number, line in enumerate(lines, start=1):
-        if section is not None:
-            if not _ends(line):
-                section.body.append(line)
-                continue
+        tag = line.split()[0] if line.lstrip().startswith("%") else ""
+        if section is not None and tag not in _SECTIONS | {"%end"}:
+            section.body.append(line)
+            continue
+        if section is not None and tag != "%end":
+            found.findings.append(_unended(found, section))
+        if section is not None and tag == "%end":
             section = None
         elif line.strip() and not line.lstrip().startswith("#"):
-            args = _split(found, lines, number)
-            if args and args[0] in _SECTIONS:
-                section = Section(number, args)
-                found.sections.append(section)
-            elif args:
-                found.commands.append(Command(number, args))
+            section = _begun(found, _split(found, lines, number), number)
+    if section is not None:
+        found.findings.append(_unended(found, section))
     found.readable = "".join(f"{line}\n" for line in lines)
     return found
 
 
-def _ends(line: str) -> bool:
-    return line.lstrip().startswith("%") and line.split()[0] == "%end"
+def _begun(found: Kickstart, args: list[str], number: int) -> Section | None:
+    """The section that this line begins; or it is a command."""
+    if args and args[0] in _SECTIONS:
+        found.sections.append(Section(number, args))
+        return found.sections[-1]
+    if args:
+        found.commands.append(Command(number, args))
+    return None
+
+
+def _unended(found: Kickstart, section: Section) -> Finding:
+    problem = f"{section.name} does not end with %end before the next section, or the file's end"
+    return found.finding(section.line, problem, "add %end after its last line")
 
 
 def _split(found: Kickstart, lines: list[str], number: int) -> list[str]:
