@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from configparser import ConfigParser
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -235,6 +236,7 @@ BROKEN = [
      None, "neither rootpw nor a user in the group wheel"),
     ("no source", "url --url=http://10.0.0.5/tree\n", "", None, "where packages come from"),
     ("no packages", "%packages\n@core\n%end\n", "", None, "there is no %packages"),
+    ("two environments", "@core", "@^a\n@core\n@^b", 22, "@^a in line 20 is an environment"),
     ("firstboot", "cmdline", "firstboot --enable", 1, "would ask at its first boot"),
     ("no end", "reboot\n", "", None, "wait for a key"),
     ("two ends", "cmdline", "poweroff", 2, "reboot: poweroff in line 1 says so already"),
@@ -613,3 +615,141 @@ def test_a_script_with_what_kickstart_takes_for_its_own_runs_as_it_was_written(t
         "%packages", "%pre", "%pre-install", "%onerror", "%post", "%post",
     ]  # fmt: skip
     assert made_in_post(web01).get("/usr/lib/deployer/first-boot-script", "") == text
+
+
+# --- what differs by release, and what is seldom asked for --------------------------------------
+
+
+def lines_of(given: Given, *names: str) -> list[str]:
+    wanted = tuple(f"{name} " for name in names)
+    return [line for line in given.text.splitlines() if line.startswith(wanted)]
+
+
+SOURCES: dict[str, Any] = {
+    "mirror": "http://mirror.example.org/tree", "proxy": "http://proxy.example.org:3128",
+    "ntp": ["a.example.org", "b.example.org"],
+    "repositories": [
+        {"name": "ours", "url": "https://own.example.org/r", "key": "-----BEGIN\n\nxx==\n"},
+        {"name": "nightly", "url": "http://builds.example.org/today"},
+    ],
+}  # fmt: skip
+
+
+def test_where_packages_and_time_come_from() -> None:
+    nine = Given("redhat", HOST, release="rocky-9", **SOURCES)
+    assert nine.problems() == []
+    assert lines_of(nine, "url", "repo", "timezone", "timesource", "services") == [
+        "timezone Etc/UTC --utc",
+        "timesource --ntp-server=a.example.org",
+        "timesource --ntp-server=b.example.org",
+        "url --url=http://mirror.example.org/tree --proxy=http://proxy.example.org:3128",
+        "repo --name=ours --baseurl=https://own.example.org/r --proxy=http://proxy.example.org:3128",
+        "repo --name=nightly --baseurl=http://builds.example.org/today"
+        " --proxy=http://proxy.example.org:3128",
+        "services --enabled=sshd,chronyd",
+    ]
+    body = nine.section("%post")
+    assert "printf 'proxy=%s\\n' http://proxy.example.org:3128 >> $conf" in body
+    key = "/etc/pki/rpm-gpg/RPM-GPG-KEY-deployer-ours"
+    assert (
+        f"[ours]\nname=ours\nbaseurl=https://own.example.org/r\nenabled=1\ngpgcheck=1\n"
+        f"gpgkey=file://{key}\n'" in body
+    )
+    # Without a key of its own, packages must be signed with one that the system has.
+    assert "baseurl=http://builds.example.org/today\nenabled=1\ngpgcheck=1\n'" in body
+    assert f"write 0644 {key} '-----BEGIN\n\nxx==\n'\nrpm --import {key}\n" in body
+
+
+def test_before_el9_time_servers_are_an_option_of_the_time_zone() -> None:
+    for release in ("centos-7", "alma-8"):
+        old = Given("redhat", HOST, release=release, ntp=SOURCES["ntp"])
+        assert old.problems() == []
+        assert lines_of(old, "timezone", "timesource") == [
+            "timezone Etc/UTC --utc --ntpservers=a.example.org,b.example.org"
+        ]
+
+
+def test_centos_7_looks_for_its_packages_in_the_vault(tmp_path: Path) -> None:
+    body = Given("redhat", HOST, release="centos-7").section("%post")
+    at = body.index("sed -i -e 's/^mirrorlist")
+    command = body[at : body.index(".repo\n", at) + 6].replace("/etc/yum.repos.d", str(tmp_path))
+    (repo := tmp_path / "CentOS-Base.repo").write_text(
+        "[base]\nname=CentOS-$releasever - Base\n"
+        "mirrorlist=http://mirrorlist.centos.org/?release=$releasever&arch=$basearch\n"
+        "#baseurl=http://mirror.centos.org/centos/$releasever/os/$basearch/\ngpgcheck=1\n"
+    )
+    runs_bash(command)
+    assert repo.read_text() == (
+        "[base]\nname=CentOS-$releasever - Base\n"
+        "#mirrorlist=http://mirrorlist.centos.org/?release=$releasever&arch=$basearch\n"
+        "baseurl=http://vault.centos.org/centos/$releasever/os/$basearch/\ngpgcheck=1\n"
+    )
+    assert "vault.centos.org" not in Given("redhat", HOST, release="rocky-8").text
+
+
+REGISTERED = {"key": {"secret": "rhsm"}, "organization": "1234567"}
+
+
+def test_red_hat_alone_is_registered() -> None:
+    rhel = Given("redhat", HOST, release="rhel-9", registration=REGISTERED, proxy=SOURCES["proxy"])
+    assert rhel.problems() == []
+    assert lines_of(rhel, "rhsm") == [
+        "rhsm --organization=1234567 --activation-key=SECRET-VALUE"
+        " --proxy=http://proxy.example.org:3128"
+    ]
+    (message,) = Given("redhat", HOST, registration={"organization": "1"}).problems()
+    assert message == "registration: key and organization belong together"
+    for release, registration, field in [
+        ("rocky-9", REGISTERED, "registration"),
+        ("rhel-9", {**REGISTERED, "email": "a@example.org"}, "registration.email"),
+        ("rhel-9", {**REGISTERED, "server": "sat.example.org"}, "registration.server"),
+    ]:
+        found = golden.found("redhat")
+        profile = {"name": "web", "release": release, "registration": registration}
+        asked = golden.snapshot(found, HOST, profile).profile
+        assert [f.field for f in prepare.unsupported(found.family, asked)] == [field]
+
+
+def test_groups_of_packages() -> None:
+    own = Given("redhat", HOST, package_groups=["^server-product-environment", "Development Tools"])
+    assert own.problems() == []
+    (packages,) = [s.body for s in read(own.text, "ks.cfg").sections if s.name == "%packages"]
+    assert packages[:2] == ["@^server-product-environment", "@Development Tools"]
+    assert "@^minimal-environment" not in packages
+    assert len(Given("redhat", HOST, package_groups=["^a", "^b"]).problems()) == 1
+
+
+@pytest.mark.parametrize(
+    ("release", "kind", "known"),
+    [
+        ("centos-7", "y", False), ("centos-7", "2b", False), ("centos-7", "6", True),
+        ("rocky-8", "y", False), ("rocky-8", "2b", True), ("rocky-9", "y", True),
+    ],
+)  # fmt: skip
+def test_a_hash_is_one_that_the_release_knows(release: str, kind: str, known: bool) -> None:
+    text = f"${kind}$j9T$abcdefghij$klmnopqrstuv"
+    given = Given("redhat", HOST, release=release, users=[{"name": "a", "password_hash": text}])
+    problem = f"user: this release knows no hash of type ${kind}$"
+    assert [problem in message for message in given.problems()] == [True] * (not known)
+
+
+@pytest.mark.parametrize(
+    ("nic", "arguments"),
+    [
+        ({"addresses": ["10.0.0.7/22"], "gateway": "10.0.0.1", "dns": ["10.0.0.53"]},
+         ["ip=10.0.0.7::10.0.0.1:255.255.252.0:web01::none", "nameserver=10.0.0.53"]),
+        ({"addresses": ["10.0.0.7/24"]}, ["ip=10.0.0.7:::255.255.255.0:web01::none"]),
+        ({"addresses": ["2001:db8::7/64"], "gateway": "2001:db8::1"},
+         ["ip=[2001:db8::7]::[2001:db8::1]:64:web01::none"]),
+        ({"addresses": ["2001:db8::7/64"]}, ["ip=[2001:db8::7]:::64:web01::none"]),
+        ({"dhcp": True}, ["ip=dhcp"]),
+    ],
+)  # fmt: skip
+def test_the_kernel_line_says_how_the_installer_reaches_us(
+    nic: dict[str, Any], arguments: list[str]
+) -> None:
+    host = {**HOST, "network": {"interfaces": [{"mac": HOST["macs"][0], **nic}]}}
+    web01 = Given("redhat", host)
+    boot = prepare.boot(web01.found, web01.context)
+    said = [str(a) for a in boot.arguments if a.name in ("ip", "nameserver")]
+    assert said == arguments

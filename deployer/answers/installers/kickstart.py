@@ -19,8 +19,8 @@ from deployer.errors import Finding
 SCRIPTS = frozenset({"%pre", "%pre-install", "%post", "%onerror", "%traceback"})
 _SECTIONS = SCRIPTS | {"%packages", "%addon", "%anaconda", "%certificate"}
 _REMEDY = "correct the value in the profile or the host, or the template that writes this line"
-# What pykickstart warns of and the installer does not mind: a biosboot on each disk of a mirror, and
-# a VLAN on a bond, are a second line for one name; and what has no effect any more, but asked for
+# What pykickstart warns of and the installer does not mind: a biosboot on each disk of a mirror, or
+# a VLAN on a bond, is a second line for one name; and what has no effect any more, but asked for
 # nothing either.
 _HARMLESS = re.compile(
     r"mountpoint biosboot has already been defined"

@@ -66,6 +66,19 @@ def asks_nothing(ks: Kickstart, facts: dict[str, Any]) -> Iterator[Finding]:
             yield ks.finding(command.line, problem, "write `firstboot --disable`")
 
 
+def one_environment(ks: Kickstart, facts: dict[str, Any]) -> Iterator[Finding]:
+    """The last one would win, without a word."""
+    lines = [
+        (number, line.strip())
+        for section in ks.scripts("%packages")
+        for number, line in enumerate(section.body, start=section.line + 1)
+        if line.lstrip().startswith("@^")
+    ]
+    for number, name in lines[1:]:
+        problem = f"{name}: {lines[0][1]} in line {lines[0][0]} is an environment already"
+        yield ks.finding(number, problem, "keep one; @GROUP, without ^, adds to it")
+
+
 def _is_admin(user: Command) -> bool:
     return "wheel" in (user.value("--groups") or "").split(",")
 
@@ -300,5 +313,6 @@ def templates(ks: Kickstart, facts: dict[str, Any]) -> Iterator[Finding]:
 
 
 RULES: list[Callable[[Kickstart, dict[str, Any]], Iterator[Finding]]] = [
-    asks_nothing, restarts, includes, disks, boots, volumes, network, passwords, scripts, templates,
+    asks_nothing, one_environment, restarts, includes, disks, boots, volumes, network, passwords,
+    scripts, templates,
 ]  # fmt: skip
