@@ -554,7 +554,7 @@ def connections(made: dict[str, str]) -> list[ConfigParser]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(strategies.hosts(), strategies.PROFILES, st.sampled_from(["rocky-9", "rhel-10"]))
 def test_what_was_asked_for_comes_out_as_it_went_in(
     host: dict[str, Any], profile: dict[str, Any], release: str
@@ -606,7 +606,7 @@ ROUGH = st.lists(st.sampled_from(["%end", " %post", "'", "\t%include /etc/x", "Ã
     "%'\"\\$`a \t", max_size=9), min_size=1, max_size=6).map("\n".join)  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(ROUGH)
 def test_a_script_with_what_kickstart_takes_for_its_own_runs_as_it_was_written(text: str) -> None:
     web01 = Given("redhat", HOST, scripts={"first_boot": text})
@@ -753,3 +753,22 @@ def test_the_kernel_line_says_how_the_installer_reaches_us(
     boot = prepare.boot(web01.found, web01.context)
     said = [str(a) for a in boot.arguments if a.name in ("ip", "nameserver")]
     assert said == arguments
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("@core", "@core\n" + "".join(f"package{n}\n-not{n}\n" for n in range(8000)), None),
+        ("zerombr", "zerombr\n" + "part / --size=1 --ondisk=sda\n" * 2000, "2018 commands"),
+        ("%post\n", "%post\ntrue\n%end\n" * 300 + "%post\n", "305 sections are more than the 50"),
+    ],
+    ids=["packages", "commands", "sections"],
+)
+def test_a_file_without_measure_costs_no_more_than_another(
+    rhel: Given, old: str, new: str, words: str | None
+) -> None:
+    before = time.perf_counter()
+    found = rhel.problems(GOOD.replace(old, new, 1))
+    assert time.perf_counter() - before < 3  # a minute without the bounds
+    bounds = [message for message in found if "more than the" in message]
+    assert bounds == [] if words is None else words in bounds[0]

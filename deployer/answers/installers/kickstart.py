@@ -30,6 +30,10 @@ _HARMLESS = re.compile(
     r"|The (--nobase|--isUtc) option has been deprecated"
     r"|does not end with %end"  # ours says where it begins
 )
+# In %packages there is nothing to judge in a name, and pykickstart sorts all of them for each one.
+_PACKAGE = re.compile(r"\s*-?[A-Za-z0-9][A-Za-z0-9.+:*?_-]*\s*", re.ASCII)
+# Far more than people write; beyond, judging a file would take the service's time for its own.
+MOST_COMMANDS, MOST_SECTIONS = 500, 50
 _PLACE = re.compile(r"\bline (\d+)\b")
 # pykickstart keeps the version in class attributes, and says what it warns of through `warnings`.
 _one_at_a_time = threading.Lock()
@@ -113,6 +117,8 @@ def read(text: str, file: str) -> Kickstart:
         tag = line.split()[0] if line.lstrip().startswith("%") else ""
         if section is not None and tag not in _SECTIONS | {"%end"}:
             section.body.append(line)
+            if section.name == "%packages" and _PACKAGE.fullmatch(line):
+                lines[number - 1] = ""
             continue
         if section is not None and tag != "%end":
             found.findings.append(_unended(found, section))
@@ -123,7 +129,22 @@ def read(text: str, file: str) -> Kickstart:
     if section is not None:
         found.findings.append(_unended(found, section))
     found.readable = "".join(f"{line}\n" for line in lines)
+    _bounded(found)
     return found
+
+
+def _bounded(found: Kickstart) -> None:
+    """What is beyond the bounds is refused, and not looked at."""
+    bounds: list[tuple[str, list[Any], int]] = [
+        ("commands", found.commands, MOST_COMMANDS),
+        ("sections", found.sections, MOST_SECTIONS),
+    ]
+    for what, all_of_them, most in bounds:
+        if len(all_of_them) > most:
+            problem = f"{len(all_of_them)} {what} are more than the {most} that are checked"
+            found.findings.append(found.finding(None, problem, "have a script of it do the rest"))
+            del all_of_them[most:]
+            found.readable = ""
 
 
 def _begun(found: Kickstart, args: list[str], number: int) -> Section | None:
@@ -160,6 +181,8 @@ def _split(found: Kickstart, lines: list[str], number: int) -> list[str]:
 
 def judge(found: Kickstart, version: str) -> Iterator[Finding]:
     """What pykickstart says in the grammar of `version`, such as RHEL9; errors and warnings."""
+    if not found.readable:
+        return
     with _one_at_a_time, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         said = _parsed(found.readable, version, warned)
