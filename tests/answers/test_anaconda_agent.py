@@ -95,15 +95,21 @@ class Installer:
         return done.returncode
 
     def stops(self) -> None:
-        """End the follower, which outlives its section."""
-        agent = str(self.folder / "deployer/agent.sh")
+        """End the follower, which outlives its section, and may only just be starting."""
+        for _ in range(5):
+            for process in self._followers():
+                subprocess.run(["kill", process], check=False, capture_output=True)
+            time.sleep(0.1)
+
+    def _followers(self) -> Iterator[str]:
+        files = [f"{self.folder}/{name}".encode() for name in ("deployer/agent.sh", "anaconda.log")]
         for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 words = cmdline.read_bytes().split(b"\0")
             except OSError:
                 continue
-            if agent.encode() in words or f"{self.folder}/anaconda.log".encode() in words:
-                subprocess.run(["kill", cmdline.parent.name], check=False, capture_output=True)
+            if set(files) & set(words):
+                yield cmdline.parent.name
 
     def logs(self, name: str, text: str) -> None:
         with (self.folder / name).open("a") as log:
