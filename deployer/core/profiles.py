@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
@@ -119,6 +120,15 @@ class SecretRef(_Model):
     """The name of a secret that the service keeps: `deployer secret set NAME`."""
 
     secret: Name
+
+
+def _named_in(value: Any) -> Iterator[str]:
+    """The secrets that a variable names: `admin_password: {secret: NAME}`."""
+    if isinstance(value, dict) and list(value) == ["secret"]:
+        yield str(value["secret"])
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _named_in(each)
 
 
 class Volume(_Model):
@@ -298,7 +308,8 @@ class ProfileSpec(_Model):
             *(user.password_hash for user in self.users),
             self.registration.key if self.registration else None,
         ]  # fmt: skip
-        return sorted({each.secret for each in given if isinstance(each, SecretRef)})
+        in_vars = [name for value in self.vars.values() for name in _named_in(value)]
+        return sorted({*in_vars, *(each.secret for each in given if isinstance(each, SecretRef))})
 
     def secrets(self) -> list[str]:
         """Values that are never shown: in a dry run they are masked, wherever they turn up."""
