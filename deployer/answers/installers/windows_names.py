@@ -16,7 +16,8 @@ _ZONES_FILE = Path(__file__).with_name("windows_zones.txt")
 # editors for Windows"; and names of Linux' consoles that operators are used to.
 KEYBOARDS = {
     "al": "041c:0000041c", "ara": "0401:00000401", "at": "0c07:00000407", "ba": "141a:0000041a",
-    "be": "080c:0000080c", "bg": "0402:00030402", "br": "0416:00000416", "br-abnt2": "0416:00010416",
+    "be": "080c:0000080c", "bg": "0402:00030402", "br": "0416:00000416",
+    "br-abnt2": "0416:00010416",
     "by": "0423:00000423", "ca": "0c0c:00001009", "cf": "0c0c:00001009", "ch": "0807:00000807",
     "ch-de": "0807:00000807", "ch-fr": "100c:0000100c", "cz": "0405:00000405",
     "cz-qwerty": "0405:00010405", "de": "0407:00000407", "de-ch": "0807:00000807",
@@ -29,7 +30,8 @@ KEYBOARDS = {
     "kz": "043f:0000043f", "la": "0454:00000454", "latam": "080a:0000080a", "lt": "0427:00010427",
     "lv": "0426:00020426", "mk": "042f:0001042f", "mt": "043a:0000043a", "nl": "0413:00020409",
     "no": "0414:00000414", "nz": "1409:00001409", "pl": "0415:00000415", "pt": "0816:00000816",
-    "ro": "0418:00010418", "rs": "281a:00000c1a", "rs-latin": "241a:0000081a", "ru": "0419:00000419",
+    "ro": "0418:00010418", "rs": "281a:00000c1a", "rs-latin": "241a:0000081a",
+    "ru": "0419:00000419",
     "se": "041d:0000041d", "si": "0424:00000424", "sk": "041b:0000041b",
     "sk-qwerty": "041b:0001041b", "th": "041e:0000041e", "tr": "041f:0000041f",
     "tw": "0404:00000404", "ua": "0422:00020422", "uk": "0809:00000809", "us": "0409:00000409",
@@ -127,8 +129,8 @@ def computer(name: str) -> str:
     label = name.split(".")[0]
     if len(label) > 15:
         raise ValueError(
-            f"host: {label!r} has {len(label)} characters, and a computer's name in Windows 15 at the"
-            " most; give the host a shorter name"
+            f"host: {label!r} has {len(label)} characters, and a computer's name in Windows at most"
+            " 15; give the host a shorter name"
         )
     if label.isdigit():
         raise ValueError(f"host: {label!r} are digits alone, which Windows takes for no name")

@@ -125,7 +125,7 @@ def jscript(text: str) -> Iterator[Problem]:
 
 
 _NOT_ES3 = (
-    (re.compile(r"\b(let|const|class|async|await|import|export)\s+[A-Za-z_${*]"), "a word of later ECMAScript"),
+    (re.compile(r"\b(let|const|class|async|await|import)\s+[A-Za-z_${*]"), "a later word"),
     (re.compile(r"=>"), "an arrow function"),
     (re.compile(r"`"), "a template text"),
     (re.compile(r"\bJSON\s*\."), "JSON"),
@@ -177,7 +177,7 @@ _POWERSHELL: tuple[_Rule, ...] = (
 
 
 def _blanked(text: str, rules: tuple[_Rule, ...]) -> str:
-    """`text` with texts as `_` and comments blank, each line where it was; _Open when one does not end."""
+    """`text` with texts as `_` and comments blank, line by line; _Open when one does not end."""
     begins = re.compile("|".join(f"({rule[0].pattern})" for rule in rules))
     out, place = [], 0
     while match := begins.search(text, place):
@@ -216,9 +216,7 @@ def _ascii(text: str) -> Iterator[Problem]:
         if strange is not None:
             yield (
                 number,
-                (
-                    f"{strange!r} is no printable ASCII, and Windows would read it in another code page"
-                ),
+                (f"{strange!r} is no printable ASCII; Windows would read it in another code page"),
             )
             return
 

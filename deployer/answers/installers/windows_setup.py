@@ -26,7 +26,7 @@ _REMEDY = "correct the value in the profile or the host, or the template that wr
 
 
 def as_jscript(value: Any) -> str:
-    """JSON in ASCII: cscript.exe reads a file without byte order mark in the machine's code page."""
+    """JSON in ASCII: cscript.exe reads a file without byte order mark in the code page of PE."""
     return json.dumps(value, ensure_ascii=True, allow_nan=False)
 
 
@@ -57,7 +57,7 @@ def _as_comment(value: Any) -> str:
 
 
 def password(value: str, element: str) -> str:
-    """As Windows SIM writes it for `element`, PlainText false: no encryption, only no plain sight."""
+    """As Windows SIM writes it for `element`, PlainText false: not encrypted, only out of sight."""
     return base64.b64encode((value + element).encode("utf-16-le")).decode()
 
 
@@ -183,8 +183,8 @@ def _lost(root: Node) -> Iterator[Problem]:
                 yield (
                     key.line,
                     (
-                        "no key is read in windowsPE, where Setup would choose the edition by it; set"
-                        " vars.edition and registration.key"
+                        "no key is read in windowsPE, where Setup would choose the edition by it;"
+                        " set vars.edition and registration.key"
                     ),
                 )
 
@@ -239,7 +239,7 @@ def _asks(ours: _Ours, context: dict[str, Any]) -> Iterator[Problem]:
     ):
         yield (
             line,
-            "UserAccounts has no account that Windows would be content with, so it would ask for one",
+            "UserAccounts has no account that Windows is content with, so it would ask for one",
         )
 
 
@@ -268,8 +268,8 @@ def _described(context: dict[str, Any], file: str) -> Iterator[Finding]:
         )
     for field, value in given.items():
         if value is not None and (not isinstance(value, str) or value not in known):
-            yield about(field, "it is in the clear, and must name a secret",
-                        "write {secret: NAME} in the profile, and `deployer secret set NAME`")  # fmt: skip
+            remedy = "write {secret: NAME} in the profile, and `deployer secret set NAME`"
+            yield about(field, "it is in the clear, and must name a secret", remedy)
     pre = context["profile"]["scripts"]["pre"] or ""
     for line, problem in scripts.batch(pre):
         where = f"line {line}: " if line else ""

@@ -1,8 +1,8 @@
 """unattend.xml: which component a pass has, what stands in it, and in which form.
 
-Microsoft publishes no schema of it (Windows SIM reads one out of an image), so this is our own, from the
-"Unattended Windows Setup Reference": the components that answer files use, whole; of the others, in
-which passes they are read. Setup stops, or asks, at the first thing that it does not know.
+Microsoft publishes no schema of it (Windows SIM reads one out of an image), so this is our own,
+from the "Unattended Windows Setup Reference": the components that answer files use, whole; of the
+others, in which passes they are read. Setup stops, or asks, at what it does not know.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _DEEPEST, _MOST = 40, 20_000
 
 
 def read(text: str) -> Node:
-    """The root element. A document type is refused: it could name files, and entities without end."""
+    """The root. A document type is refused: it could name files, and entities without end."""
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
     root = Node("", 0, {})
@@ -210,6 +210,10 @@ _SHOW = _one_of("Always", "Never", "OnError")
 _KEY = _matching(
     r"[A-Za-z0-9]{5}(-[A-Za-z0-9]{5}){4}", "a product key of five times five characters"
 )
+_KEY_OR_NOTHING = _matching(
+    r"([A-Za-z0-9]{5}(-[A-Za-z0-9]{5}){4})?",
+    "a product key of five times five characters, or nothing",
+)
 _LOCALE = _matching(
     r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}|[0-9A-Fa-f]{4}", "a locale such as de-CH"
 )
@@ -221,7 +225,8 @@ _INPUT = _matching(
 )  # fmt: skip
 _COMPUTER = _leaf(
     lambda text: text == "*" or (
-        0 < len(text) <= 15 and not text.isdigit() and not re.search(r"[\s{|}~\[\\\]^':;<=>?@!\"#$%`()+/.,*&]", text)
+        0 < len(text) <= 15 and not text.isdigit()
+        and not re.search(r"[\s{|}~\[\\\]^':;<=>?@!\"#$%`()+/.,*&]", text)
     ),
     "a computer's name: at most 15 characters, not digits alone, no blanks and none of"
     " { | } ~ [ \\ ] ^ ' : ; < = > ? @ ! \" # $ % ` ( ) + / . , * &",
@@ -234,13 +239,9 @@ _CREDENTIALS = _group({"Domain": _text(), "Username": _text(), "Password": _text
 def _password(node: Node, path: str) -> Iterator[Problem]:
     yield from _group({"Value": _text(1024), "PlainText": BOOLEAN}, ("Value",))(node, path)
     if node.value("PlainText") != "false" and node.value("Value"):
-        yield (
-            node.line,
-            (
-                f"{path} is in the clear; write PlainText false and base64 of UTF-16LE of the password and"
-                f" {node.name!r} (which hides it from a glance alone), or leave passwords to the description"
-            ),
-        )
+        way = f"write PlainText false and base64 of UTF-16LE of the password and {node.name!r}"
+        hidden = "which hides it from a glance alone; or leave it to the profile"
+        yield node.line, f"{path} is in the clear; {way}, {hidden}"
 
 
 _RUN_SYNCHRONOUS = _list("RunSynchronousCommand", _group({
@@ -261,29 +262,37 @@ _DISK = _group({
         "Type": _one_of("Primary", "EFI", "Extended", "Logical", "MSR"),
     }, ("Order", "Type")), key="Order"),
     "ModifyPartitions": _list("ModifyPartition", _group({
-        "Order": _number(1, 128), "PartitionID": _number(1, 128), "Active": BOOLEAN, "Extend": BOOLEAN,
-        "Format": _one_of("NTFS", "FAT32"), "Label": _text(32), "Letter": _matching("[C-Zc-z]", "a letter from C to Z"),
-        "TypeID": _matching(r"0x[0-9A-Fa-f]{2}|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", "0x27 or a GUID"),
+        "Order": _number(1, 128), "PartitionID": _number(1, 128), "Active": BOOLEAN,
+        "Extend": BOOLEAN, "Format": _one_of("NTFS", "FAT32"), "Label": _text(32),
+        "Letter": _matching("[C-Zc-z]", "a letter from C to Z"),
+        "TypeID": _matching(
+            r"0x[0-9A-Fa-f]{2}|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", "0x27 or a GUID"
+        ),
     }, ("Order", "PartitionID")), key="Order"),
 }, ("DiskID",))  # fmt: skip
 _FROM = _group({
     "Path": _text(), "Credentials": _CREDENTIALS,
     "MetaData": _Many(_group({
-        "Key": _matching(r"/IMAGE/(NAME|INDEX|DESCRIPTION|DISPLAYNAME|DISPLAYDESCRIPTION)", "/IMAGE/NAME or /IMAGE/INDEX"),
+        "Key": _matching(
+            r"/IMAGE/(NAME|INDEX|DESCRIPTION|DISPLAYNAME|DISPLAYDESCRIPTION)",
+            "/IMAGE/NAME or /IMAGE/INDEX",
+        ),
         "Value": _text(256, 1),
     }, ("Key", "Value"))),
 })  # fmt: skip
 _TO = _group({"DiskID": _number(0, 99), "PartitionID": _number(1, 128)}, ("DiskID", "PartitionID"))
 _OS_IMAGE = _group({
-    "InstallFrom": _FROM, "InstallTo": _TO, "InstallToAvailablePartition": BOOLEAN, "Compact": BOOLEAN,
-    "WillShowUI": _SHOW,
+    "InstallFrom": _FROM, "InstallTo": _TO, "InstallToAvailablePartition": BOOLEAN,
+    "Compact": BOOLEAN, "WillShowUI": _SHOW,
 })  # fmt: skip
 _SETUP = _group({
-    "DiskConfiguration": _group({"Disk": _Many(_DISK), "WillShowUI": _SHOW, "DisableEncryptedDiskProvisioning": BOOLEAN}),
+    "DiskConfiguration": _group({
+        "Disk": _Many(_DISK), "WillShowUI": _SHOW, "DisableEncryptedDiskProvisioning": BOOLEAN,
+    }),
     "ImageInstall": _group({"OSImage": _OS_IMAGE, "DataImage": _Many(_ANY)}),
     "UserData": _group({
         "AcceptEula": BOOLEAN, "FullName": _text(63), "Organization": _text(63),
-        "ProductKey": _group({"Key": _leaf(lambda text: not text or re.fullmatch(r"[A-Za-z0-9]{5}(-[A-Za-z0-9]{5}){4}", text) is not None, "a product key of five times five characters, or nothing"), "WillShowUI": _SHOW}),
+        "ProductKey": _group({"Key": _KEY_OR_NOTHING, "WillShowUI": _SHOW}),
     }),
     "RunSynchronous": _RUN_SYNCHRONOUS, "RunAsynchronous": _RUN_ASYNCHRONOUS,
     "ComplianceCheck": _group({"DisplayReport": _SHOW}), "Diagnostics": _group({"OptIn": BOOLEAN}),
@@ -294,8 +303,9 @@ _SETUP = _group({
     "UseConfigurationSet": BOOLEAN,
 })  # fmt: skip
 _OOBE = _group({
-    "HideEULAPage": BOOLEAN, "HideLocalAccountScreen": BOOLEAN, "HideOEMRegistrationScreen": BOOLEAN,
-    "HideOnlineAccountScreens": BOOLEAN, "HideWirelessSetupInOOBE": BOOLEAN,
+    "HideEULAPage": BOOLEAN, "HideLocalAccountScreen": BOOLEAN,
+    "HideOEMRegistrationScreen": BOOLEAN, "HideOnlineAccountScreens": BOOLEAN,
+    "HideWirelessSetupInOOBE": BOOLEAN,
     "NetworkLocation": _one_of("Home", "Work", "Other"), "ProtectYourPC": _number(1, 3),
     "SkipMachineOOBE": BOOLEAN, "SkipUserOOBE": BOOLEAN, "UnattendEnableRetailDemo": BOOLEAN,
     "OEMAppId": _text(), "VMModeOptimizations": _ANY,
@@ -303,8 +313,12 @@ _OOBE = _group({
 _ACCOUNTS = _group({
     "AdministratorPassword": _password, "DomainAccounts": _ANY,
     "LocalAccounts": _list("LocalAccount", _group({
-        "Name": _matching(r"(?![. ]*\Z)[^\"/\\\[\]:;|=,+*?<>]{1,20}", "a name of at most 20 characters, none of \" / \\ [ ] : ; | = , + * ? < >"),
-        "Group": _text(256), "DisplayName": _text(256), "Description": _text(256), "Password": _password,
+        "Name": _matching(
+            r"(?![. ]*\Z)[^\"/\\\[\]:;|=,+*?<>]{1,20}",
+            "a name of at most 20 characters, none of \" / \\ [ ] : ; | = , + * ? < >",
+        ),
+        "Group": _text(256), "DisplayName": _text(256), "Description": _text(256),
+        "Password": _password,
     }, ("Name", "Password")), key="Name"),
 })  # fmt: skip
 _FIRST_LOGON = _list("SynchronousCommand", _group({
@@ -316,24 +330,28 @@ _LOGON = _list("AsynchronousCommand", _group({
     "RequiresUserInput": BOOLEAN,
 }, ("Order", "CommandLine")), key="Order")  # fmt: skip
 _SHELL = _group({
-    "ComputerName": _COMPUTER, "TimeZone": _text(256, 1), "ProductKey": _KEY, "RegisteredOwner": _text(256),
+    "ComputerName": _COMPUTER, "TimeZone": _text(256, 1), "ProductKey": _KEY,
+    "RegisteredOwner": _text(256),
     "RegisteredOrganization": _text(256), "OOBE": _OOBE, "UserAccounts": _ACCOUNTS,
     "AutoLogon": _group({
         "Enabled": BOOLEAN, "LogonCount": _number(0, 9999999), "Username": _text(256, 1),
         "Domain": _text(256), "Password": _password,
     }),
-    "FirstLogonCommands": _FIRST_LOGON, "LogonCommands": _LOGON, "BluetoothTaskbarIconEnabled": BOOLEAN,
+    "FirstLogonCommands": _FIRST_LOGON, "LogonCommands": _LOGON,
+    "BluetoothTaskbarIconEnabled": BOOLEAN,
     "ConvertibleSlateModePromptPreference": _ANY, "CopyProfile": BOOLEAN,
     "DisableAutoDaylightTimeSet": BOOLEAN, "Display": _ANY, "DoNotCleanTaskBar": BOOLEAN,
-    "FolderLocations": _ANY, "NotificationArea": _ANY, "OEMInformation": _ANY, "OEMName": _text(256),
-    "OfflineUserAccounts": _ANY, "ShowPowerButtonOnStartScreen": BOOLEAN, "ShowWindowsLive": BOOLEAN,
+    "FolderLocations": _ANY, "NotificationArea": _ANY, "OEMInformation": _ANY,
+    "OEMName": _text(256), "OfflineUserAccounts": _ANY, "ShowPowerButtonOnStartScreen": BOOLEAN,
+    "ShowWindowsLive": BOOLEAN,
     "SignInMode": _number(0, 2), "StartPanelOff": BOOLEAN, "StartTiles": _ANY, "TaskbarLinks": _ANY,
     "Themes": _ANY, "VisualEffects": _ANY, "WindowsFeatures": _ANY, "DesktopOptimization": _ANY,
     "ClientApplications": _ANY, "EnableStartMenu": BOOLEAN, "AutoLogonOffline": _ANY,
 })  # fmt: skip
 _IDENTIFIER = _text(256, 1)
 _ADDRESSES = _group({"IpAddress": _Many(_matching(
-    r"[0-9.]{7,15}(/[0-9]{1,2})?|[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?", "an address such as 10.0.0.7/24"
+    r"[0-9.]{7,15}(/[0-9]{1,2})?|[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?",
+    "an address such as 10.0.0.7/24",
 ))})  # fmt: skip
 _PROTOCOL = _group(
     {"DhcpEnabled": BOOLEAN, "Metric": _number(0, 9999), "RouterDiscoveryEnabled": BOOLEAN}
@@ -361,7 +379,8 @@ _DRIVERS = _group({"DriverPaths": _list("PathAndCredentials", _group({
     "Path": _text(4096, 1), "Credentials": _CREDENTIALS,
 }, ("Path",)))})  # fmt: skip
 _JOIN = _group({"Identification": _group({
-    "Credentials": _CREDENTIALS, "DebugJoin": BOOLEAN, "DebugJoinOnlyOnThisError": _ANY, "JoinDomain": _text(),
+    "Credentials": _CREDENTIALS, "DebugJoin": BOOLEAN, "DebugJoinOnlyOnThisError": _ANY,
+    "JoinDomain": _text(),
     "JoinWorkgroup": _text(15), "MachineObjectOU": _text(), "MachinePassword": _text(),
     "Provisioning": _ANY, "TimeoutPeriodInMinutes": _number(0, 999), "UnsecureJoin": BOOLEAN,
 })})  # fmt: skip
@@ -380,10 +399,13 @@ COMPONENTS: dict[str, tuple[str, Rule | None]] = {
     "Microsoft-Windows-Shell-Setup": (
         "windowsPE offlineServicing generalize specialize auditSystem auditUser oobeSystem", _SHELL,
     ),
-    "Microsoft-Windows-Deployment": ("generalize specialize auditSystem auditUser oobeSystem", _group({
-        "RunSynchronous": _RUN_SYNCHRONOUS, "RunAsynchronous": _RUN_ASYNCHRONOUS, "Reseal": _ANY,
-        "Generalize": _ANY, "ExtendOSPartition": _ANY,
-    })),
+    "Microsoft-Windows-Deployment": (
+        "generalize specialize auditSystem auditUser oobeSystem",
+        _group({
+            "RunSynchronous": _RUN_SYNCHRONOUS, "RunAsynchronous": _RUN_ASYNCHRONOUS,
+            "Reseal": _ANY, "Generalize": _ANY, "ExtendOSPartition": _ANY,
+        }),
+    ),
     "Microsoft-Windows-TCPIP": ("windowsPE specialize", _TCPIP),
     "Microsoft-Windows-DNS-Client": ("windowsPE specialize", _DNS),
     "Microsoft-Windows-UnattendedJoin": ("offlineServicing specialize", _JOIN),
@@ -393,7 +415,9 @@ COMPONENTS: dict[str, tuple[str, Rule | None]] = {
     "Networking-MPSSVC-Svc": ("specialize", None),
     "Security-Malware-Windows-Defender": ("offlineServicing specialize oobeSystem", None),
     "Microsoft-Windows-TerminalServices-RDP-WinStationExtensions": ("generalize specialize", None),
-    "Microsoft-Windows-TerminalServices-RemoteConnectionManager": ("offlineServicing generalize specialize", None),
+    "Microsoft-Windows-TerminalServices-RemoteConnectionManager": (
+        "offlineServicing generalize specialize", None,
+    ),
     "Microsoft-Windows-ServerManager-SvrMgrNc": ("generalize specialize", None),
     "Microsoft-Windows-OutOfBoxExperience": ("generalize specialize", None),
     "Microsoft-Windows-IE-ESC": ("specialize", None),
@@ -405,7 +429,9 @@ COMPONENTS: dict[str, tuple[str, Rule | None]] = {
     "Microsoft-Windows-SMBServer": ("generalize", None),
     "Microsoft-Windows-SNMP-Agent-Service": ("generalize specialize", None),
     "Microsoft-Windows-SystemRestore-Main": ("specialize", None),
-    "Microsoft-Windows-SecureStartup-FilterDriver": ("offlineServicing specialize auditSystem oobeSystem", None),
+    "Microsoft-Windows-SecureStartup-FilterDriver": (
+        "offlineServicing specialize auditSystem oobeSystem", None,
+    ),
     "Microsoft-Windows-ErrorReportingCore": ("specialize", None),
     "Microsoft-Windows-PowerCPL": ("generalize specialize", None),
     "Microsoft-Windows-PnpSysprep": ("generalize specialize", None),
@@ -424,7 +450,7 @@ COMPONENTS: dict[str, tuple[str, Rule | None]] = {
 
 
 def problems(root: Node, architecture: str) -> Iterator[Problem]:
-    """All that Windows Setup would stop at, skip or ask about, but for questions of a whole file."""
+    """All that Windows Setup would stop at or skip."""
     if root.name != "unattend":
         yield root.line, f"the root is {root.name}, not unattend in the namespace {NAMESPACE}"
         return

@@ -17,7 +17,7 @@ var OWN = "X:\\deployer\\", TOOLS = "X:\\Windows\\System32\\", LOG = OWN + "log.
 var TARGET = "W:\\deployer\\";
 var shell = new ActiveXObject("WScript.Shell");
 var files = new ActiveXObject("Scripting.FileSystemObject");
-var wmi = GetObject("winmgmts:\\\\.\\root\\cimv2");
+var wmi = null; // set in main, where an error is told
 
 // --- words, files, commands ---------------------------------------------------------------------
 
@@ -100,6 +100,7 @@ function tail(path, length) { return no_secrets(read(path)).slice(-length); }
 
 function stop(reason) { // whatever happens, the machine restarts, and boots its own disk
   say(reason + "; restarting");
+  write(OWN + "ended.txt", reason);
   run("wpeutil.exe reboot");
   WScript.Sleep(120000);
   WScript.Quit(0);
@@ -129,16 +130,20 @@ function all(query, service) { // the objects of a WMI query; none where PE does
   return found;
 }
 
+function field(item, name) { // of a WMI object; null where this Windows has no such property
+  try { return item.Properties_.Item(name).Value; } catch (unknown) { return null; }
+}
+
 function trimmed(text) { return text === null || text === undefined ? "" : String(text).replace(/^\s+|\s+$/g, ""); }
 
-function first(query, field) {
+function first(query, name) {
   var found = all(query);
-  return found.length ? trimmed(found[0][field]) : "";
+  return found.length ? trimmed(field(found[0], name)) : "";
 }
 
 function macs() {
   var found = [], adapters = all("SELECT MACAddress FROM Win32_NetworkAdapter WHERE MACAddress IS NOT NULL"), i;
-  for (i = 0; i < adapters.length; i += 1) { found.push(adapters[i].MACAddress.toLowerCase()); }
+  for (i = 0; i < adapters.length; i += 1) { found.push(trimmed(field(adapters[i], "MACAddress")).toLowerCase()); }
   return found;
 }
 
@@ -186,36 +191,37 @@ function storage(query) {
 function wwn_of(disk, serial) { // as Linux and labels write it
   // stornvme gives a disk's EUI-64 or NGUID for its serial: 0025_3854_91B0_5E2B.
   if (/^([0-9a-f]{4}_)+[0-9a-f]{4}\.$/i.test(serial)) { return "eui." + serial.replace(/[_.]/g, "").toLowerCase(); }
-  var id = disk ? trimmed(disk.UniqueId).toLowerCase() : "";
-  return disk && Number(disk.UniqueIdFormat) === 3 && /^[0-9a-f]{16,32}$/.test(id) ? "0x" + id : "";
+  var id = disk ? trimmed(field(disk, "UniqueId")).toLowerCase() : "";
+  return disk && Number(field(disk, "UniqueIdFormat")) === 3 && /^[0-9a-f]{16,32}$/.test(id) ? "0x" + id : "";
 }
 
 function described(drive, disk, physical) { // a disk as the server wants it, as JSON
-  var serial = trimmed(drive.SerialNumber), media = trimmed(drive.MediaType), bus = trimmed(drive.InterfaceType).toLowerCase();
-  if (disk && BUSES[String(disk.BusType)]) { bus = BUSES[String(disk.BusType)]; }
-  if (/nvme/i.test(trimmed(drive.PNPDeviceID))) { bus = "nvme"; }
+  var serial = trimmed(field(drive, "SerialNumber")), media = trimmed(field(drive, "MediaType")), bus = trimmed(field(drive, "InterfaceType")).toLowerCase();
+  if (disk && BUSES[String(field(disk, "BusType"))]) { bus = BUSES[String(field(disk, "BusType"))]; }
+  if (/nvme/i.test(trimmed(field(drive, "PNPDeviceID")))) { bus = "nvme"; }
   if (/external/i.test(media)) { bus = "usb"; }
   var type = bus === "nvme" ? "nvme" : "";
-  if (type === "" && physical) { type = {"3": "hdd", "4": "ssd"}[String(physical.MediaType)] || ""; }
-  var contents = [], parts = all("SELECT Type FROM Win32_DiskPartition WHERE DiskIndex = " + drive.Index), i;
-  for (i = 0; i < parts.length; i += 1) { contents.push(json(trimmed(parts[i].Type) || "partition")); }
-  return "{\"name\": \"PhysicalDrive" + drive.Index + "\", \"path\": \"PhysicalDrive" + drive.Index + "\", \"size\": " +
-    (trimmed(drive.Size) || "0") + ", \"serial\": " + json(serial) + ", \"wwn\": " + json(wwn_of(disk, serial)) +
-    ", \"model\": " + json(trimmed(drive.Model)) + ", \"type\": " + json(type) + ", \"transport\": " + json(bus) +
-    ", \"removable\": " + /removable/i.test(media) + ", \"read_only\": " + (disk ? disk.IsReadOnly === true : false) +
+  if (type === "" && physical) { type = {"3": "hdd", "4": "ssd"}[String(field(physical, "MediaType"))] || ""; }
+  var contents = [], parts = all("SELECT Type FROM Win32_DiskPartition WHERE DiskIndex = " + field(drive, "Index")), i;
+  for (i = 0; i < parts.length; i += 1) { contents.push(json(trimmed(field(parts[i], "Type")) || "partition")); }
+  return "{\"name\": \"PhysicalDrive" + field(drive, "Index") + "\", \"path\": \"PhysicalDrive" + field(drive, "Index") + "\", \"size\": " +
+    (trimmed(field(drive, "Size")) || "0") + ", \"serial\": " + json(serial) + ", \"wwn\": " + json(wwn_of(disk, serial)) +
+    ", \"model\": " + json(trimmed(field(drive, "Model"))) + ", \"type\": " + json(type) + ", \"transport\": " + json(bus) +
+    ", \"removable\": " + /removable/i.test(media) + ", \"read_only\": " + (disk ? field(disk, "IsReadOnly") === true : false) +
     ", \"contents\": [" + contents.join(", ") + "]}";
 }
 
-function by(list, field, value) {
-  for (var i = 0; i < list.length; i += 1) { if (trimmed(list[i][field]) === String(value)) { return list[i]; } }
+function by(list, name, value) {
+  for (var i = 0; i < list.length; i += 1) { if (trimmed(field(list[i], name)) === String(value)) { return list[i]; } }
   return null;
 }
 
 function ask_for_disk() { // the number of the one disk that may be written
-  var drives = all("SELECT * FROM Win32_DiskDrive"), listed = [], i;
+  var drives = all("SELECT * FROM Win32_DiskDrive"), listed = [], number, i;
   var disks = storage("SELECT * FROM MSFT_Disk"), physical = storage("SELECT * FROM MSFT_PhysicalDisk");
   for (i = 0; i < drives.length; i += 1) {
-    listed.push(described(drives[i], by(disks, "Number", drives[i].Index), by(physical, "DeviceId", drives[i].Index)));
+    number = field(drives[i], "Index");
+    listed.push(described(drives[i], by(disks, "Number", number), by(physical, "DeviceId", number)));
   }
   if (call(10, ASK_DISKS, "{\"disks\": [" + listed.join(", ") + "]}") !== 200) {
     fail("disks", "the server does not say which disk may be written");
@@ -242,7 +248,7 @@ function layout(disk, uefi) { // for diskpart; sizes in MB
       "assign letter=S", "create partition msr size=16"], recovery,
       ["set id=\"de94bba4-06d1-4d40-a16a-bfd50179d6ac\"", "gpt attributes=0x8000000000000001"]);
   }
-  return lines.concat(["convert mbr", "create partition primary size=500", "format quick fs=ntfs label=\"System\"",
+  return lines.concat(["create partition primary size=500", "format quick fs=ntfs label=\"System\"",
     "assign letter=S", "active"], recovery, ["set id=27"]);
 }
 
@@ -342,6 +348,7 @@ function pre_script() { // of the profile, batch, before anything is written
 
 function main() {
   if (!files.FolderExists(OWN)) { files.CreateFolder(OWN); }
+  wmi = GetObject("winmgmts:\\\\.\\root\\cimv2");
   check_identity();
   started();
   if (PARTS.length === 0) { fail("start", "the image has no sources/install.wim, .esd or .swm"); }
@@ -355,8 +362,7 @@ function main() {
   progress("finishing", 98, "restarting into Windows");
   run("rmdir /s /q W:\\deployer");
   call(30, PHONE_HOME + "/installer_finished", "{}");
-  run("wpeutil.exe reboot");
-  WScript.Sleep(120000);
+  stop("done");
 }
 
 try {
