@@ -46,7 +46,7 @@ def batch(text: str) -> Iterator[Problem]:
     depth, opened = 0, 0
     for number, line in enumerate(text.split("\n"), start=1):
         word = line.strip()
-        if word.startswith("::") or re.match(r"@?rem(\s|$)", word, re.I):
+        if not word or word.startswith("::") or re.match(r"@?rem(\s|$)", word, re.I):
             continue
         if label := re.match(r":([^\s:+&|]+)", word):
             if label[1].lower() in labels:

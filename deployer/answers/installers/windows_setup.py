@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
@@ -20,6 +21,8 @@ from deployer.core.families import Answer
 from deployer.errors import Finding
 
 _REMEDY = "correct the value in the profile or the host, or the template that writes this line"
+# Findings of one file; nobody reads on after so many.
+_MOST = 50
 
 
 # --- filters ----------------------------------------------------------------------------------
@@ -115,11 +118,12 @@ class WindowsSetup:
 
     def check(self, answer: Answer, text: str, context: dict[str, Any]) -> list[Finding]:
         if answer.format == "xml":
-            found = [_finding(answer.path, *problem) for problem in _unattend(text, context)]
+            problems = islice(_unattend(text, context), _MOST)
+            found = [_finding(answer.path, *problem) for problem in problems]
             return found + list(_described(context, answer.path))
         lint = scripts.LINTS.get(PurePosixPath(answer.path).suffix)
-        problems = [*(lint(text) if lint else ()), *_line_ends(text)]
-        return [_finding(answer.path, *problem) for problem in problems]
+        judged = islice(lint(text) if lint else (), _MOST)
+        return [_finding(answer.path, *problem) for problem in [*judged, *_line_ends(text)]]
 
 
 def _finding(file: str, line: int | None, problem: str) -> Finding:

@@ -17,7 +17,7 @@ $AdministratorPassword = $null
 $AdministratorKeys = @(
 )
 # With this key the service logs in as `deployer` to verify, and can do nothing else.
-$VerifyKey = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFEaJ5p1gk0wU4bJ7yqT8rXq3o9m0Yy0c2y6s7k5DEPL deployer'
+$VerifyKey = 'restrict ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFEaJ5p1gk0wU4bJ7yqT8rXq3o9m0Yy0c2y6s7k5DEPL deployer'
 $TimeServers = ''
 $Proxy = $null
 $ProductKey = $null
@@ -30,8 +30,10 @@ $FirstBootScript = $null
 
 function Say([string]$Text) { Add-Content -Path $Log -Value ('{0:s} {1}' -f (Get-Date), $Text) -Encoding UTF8 }
 
-# Runs a program that is no cmdlet; its exit code decides.
+# Runs a program that is no cmdlet; its exit code decides. Windows PowerShell takes a redirected line
+# of standard error for an error of its own, and would stop at it.
 function Invoke-Program([string]$Program, [string[]]$Arguments) {
+  $ErrorActionPreference = 'Continue'
   $output = & $Program @Arguments 2>&1 | Out-String
   Say "$Program : $output"
   if ($LASTEXITCODE -ne 0) { throw "$Program ended with $LASTEXITCODE" }
@@ -72,6 +74,7 @@ function Invoke-Script([string]$Name, [string]$Text) {
   if (-not $Text -or (Test-Path $done)) { return }
   New-Item -ItemType File -Path $done | Out-Null
   [IO.File]::WriteAllText("$Folder\$Name.ps1", $Text, (New-Object Text.UTF8Encoding $true))
+  $ErrorActionPreference = 'Continue' # see Invoke-Program
   $output = & powershell.exe -NoProfile -ExecutionPolicy Bypass -File "$Folder\$Name.ps1" 2>&1 | Out-String
   Say "scripts.$Name ended with $LASTEXITCODE : $output"
   if ($LASTEXITCODE -ne 0) { Set-Content -Path "$Folder\$Name.failed" -Value "scripts.$Name ended with $LASTEXITCODE" }
@@ -145,7 +148,9 @@ function Set-Account([string]$Name, [bool]$Admin, [string]$Password) {
     New-LocalUser -Name $Name -Password $secret -PasswordNeverExpires -AccountNeverExpires | Out-Null
   }
   $group = if ($Admin) { $Administrators } else { $Users }
-  Add-LocalGroupMember -SID $group -Member $Name -ErrorAction SilentlyContinue
+  if (-not (Get-LocalGroupMember -SID $group | Where-Object { $_.SID -eq (Get-LocalUser -Name $Name).SID })) {
+    Add-LocalGroupMember -SID $group -Member $Name
+  }
 }
 
 function Set-Accounts {
@@ -224,8 +229,8 @@ function Set-Verify {
   Set-Content -Path "$Kept\verify.ps1" -Value $VerifyScript -Encoding ASCII
   $part = Get-CimInstance Win32_LogicalDisk -Filter "DeviceID='C:'" | Get-CimAssociatedInstance -ResultClassName Win32_DiskPartition
   $disks = Get-CimInstance Win32_DiskDrive | ForEach-Object {
-    $mounted = if ($_.Index -eq $part.DiskIndex) { @('/') } else { @() }
-    @{ name = "PhysicalDrive$($_.Index)"; type = 'disk'; size = $_.Size; serial = "$($_.SerialNumber)".Trim(); mountpoints = $mounted }
+    $mounted = if ($part.DiskIndex -contains $_.Index) { '/' } else { $null }
+    @{ name = "PhysicalDrive$($_.Index)"; type = 'disk'; size = $_.Size; serial = "$($_.SerialNumber)".Trim(); mountpoint = $mounted }
   }
   Set-Content -Path "$Kept\disks.json" -Value (ConvertTo-Json @{ blockdevices = @($disks) } -Depth 4) -Encoding ASCII
   # Others may read it, and not write it, as they may in a new folder of ProgramData.
