@@ -11,10 +11,12 @@ from zoneinfo import available_timezones
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from deployer.answers import prepare
 from deployer.answers.installers import windows_names as names
 from deployer.answers.installers import windows_unattend as unattend
 from deployer.answers.installers.windows_setup import as_powershell, password
 from deployer.answers.installers.windows_unattend import Node
+from deployer.boot import ipxe
 from deployer.core.profiles import ProfileSpec
 from deployer.errors import Invalid
 from tests import golden
@@ -122,28 +124,30 @@ def test_any_description_makes_files_that_say_the_same(
 
 @often
 @given(strategies.hosts())
-def test_every_nic_with_addresses_has_them_in_unattend(host: dict[str, Any]) -> None:
+def test_every_nic_has_its_addresses_in_unattend_or_beside_dhcp_in_the_script(
+    host: dict[str, Any],
+) -> None:
     made = files({**host, "name": "web01"})
-    nics = host.get("network", {}).get("interfaces", [])
     shown: dict[str, list[str]] = {}
     tcpip = component(made["unattend.xml"], "specialize", "TCPIP")
     for each in tcpip.find("Interfaces/Interface") if tcpip else []:
         texts = [address.text for address in each.find("UnicastIpAddresses/IpAddress")]
         shown[each.value("Identifier") or ""] = texts
-    spec = golden.snapshot(WINDOWS, host, PROFILE).host
+    block = made["deployer.ps1"].partition("$Nics = @(\n")[2].partition("\n$PostScript")[0]
+    for part in block.split("  @{\n")[1:]:
+        mac, *texts = literals(part)
+        if texts:
+            shown[mac] = texts
+    nics = golden.snapshot(WINDOWS, host, PROFILE).host.network.interfaces
     assert shown == {
         nic.mac.upper().replace(":", "-"): nic.addresses
-        for nic in spec.network.interfaces
+        for nic in nics
         if nic.mac and nic.addresses
     }
     dns = component(made["unattend.xml"], "specialize", "DNS-Client")
-    asked = (
-        [n.text for n in dns.find("Interfaces/Interface/DNSServerSearchOrder/IpAddress")]
-        if dns
-        else []
-    )
-    assert sorted(asked) == sorted(s for nic in spec.network.interfaces for s in nic.dns)
-    assert bool(nics) >= bool(shown)
+    path = "Interfaces/Interface/DNSServerSearchOrder/IpAddress"
+    asked = [each.text for each in dns.find(path)] if dns else []
+    assert sorted(asked) == sorted(server for nic in nics for server in nic.dns)
 
 
 def test_gateways_are_routes_of_their_own_family() -> None:
@@ -309,3 +313,35 @@ def test_an_image_with_two_things_to_install_is_no_guess() -> None:
     snapshot.image["files"] += [{"path": "sources/install.esd", "size": 1}]
     with pytest.raises(Invalid, match=r"several of sources/install\.wim"):
         golden.rendered(WINDOWS, snapshot)
+
+
+def test_what_to_write_instead_is_said_of_fields_that_are_refused() -> None:
+    assert set(WINDOWS.family.instead) <= set(WINDOWS.family.unsupported)
+
+
+def test_a_secret_that_a_variable_names_is_one_of_the_profiles() -> None:
+    profile = {
+        "name": "web",
+        "os": "windows",
+        "release": "11",
+        "vars": {"a": {"secret": "one"}, "b": {"c": [{"secret": "two"}]}, "secret": "three"},
+    }
+    assert ProfileSpec.model_validate(profile).secret_names() == ["one", "two"]
+
+
+def test_iso_files_keep_the_names_that_windows_boot_manager_looks_for() -> None:
+    snapshot = golden.snapshot(WINDOWS, HOST, {**PROFILE, "release": "11", "arch": "arm64"})
+    boot = prepare.boot(WINDOWS, golden.context_of(snapshot))
+    assert boot.kernel_url.endswith("/images/windows-11-arm64/wimboot.arm64")
+    assert [each.name for each in boot.initrds][:4] == ["BCD", "boot.sdi", "boot.wim", "curl.exe"]
+    assert not boot.linux and boot.loaders == ("ipxe",)
+    line = next(text for text in ipxe.script(boot).split("\n") if "--name BCD" in text)
+    base = "http://10.0.0.5:8081/images/windows-11-arm64"
+    assert line == f"initrd --name BCD {base}/boot/bcd BCD || goto failed"
+
+
+def test_every_file_is_sent_with_the_line_ends_of_windows() -> None:
+    made = files()
+    for answer in WINDOWS.family.answers:
+        sent = prepare.packed(answer, made)
+        assert sent.count(b"\n") == sent.count(b"\r\n") > 0

@@ -125,6 +125,12 @@ function Set-Nic([hashtable]$Nic) {
       New-NetIPAddress -InterfaceIndex $adapter.ifIndex -IPAddress $ip -PrefixLength ([int]$length) | Out-Null
     }
   }
+  if ($Nic.Gateway) {
+    $all = if ($Nic.Gateway.Contains(':')) { '::/0' } else { '0.0.0.0/0' }
+    if (-not (Get-NetRoute -DestinationPrefix $all -NextHop $Nic.Gateway -ErrorAction SilentlyContinue)) {
+      New-NetRoute -InterfaceIndex $adapter.ifIndex -DestinationPrefix $all -NextHop $Nic.Gateway | Out-Null
+    }
+  }
 }
 
 function Set-Sources {
