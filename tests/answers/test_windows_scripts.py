@@ -36,6 +36,8 @@ often = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCh
         ("deployer.js", "var a = `x`;\n", 1, "a template text"),
         ("deployer.js", "var a = JSON.parse(b);\n", 1, "JSON, which JScript does not have"),
         ("deployer.js", "console.log(1);\n", 1, "console"),
+        ("deployer.js", "a.trim();\n", 1, "a later method, which JScript does not have"),
+        ("deployer.js", "a(Object.keys(b));\n", 1, "a later function"),
         ("deployer.js", "var a = [1, 2,];\n", 1, "a comma before a closing bracket"),
         ("deployer.js", 'var a = "open;\n', 1, "a text begins here and does not end"),
         ("deployer.js", "var a;\n/* open\n", 2, "a comment begins here and does not end"),

@@ -131,6 +131,12 @@ _NOT_ES3 = (
     (re.compile(r"\bJSON\s*\."), "JSON"),
     (re.compile(r"\bconsole\s*\."), "console"),
     (re.compile(r",\s*[\]}]"), "a comma before a closing bracket"),
+    (re.compile(r"\b(Object\.(keys|assign)|Array\.(isArray|from))\b"), "a later function"),
+    (
+        re.compile(r"\.(trim|forEach|map|filter|reduce|some|every|bind|find|includes|repeat"
+                   r"|startsWith|endsWith|padStart|padEnd)\s*\("),
+        "a later method",
+    ),
 )  # fmt: skip
 
 

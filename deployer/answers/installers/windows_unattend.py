@@ -76,7 +76,7 @@ def read(text: str) -> Node:
         count += 1
         if len(open_) > _DEEPEST or count > _MOST:
             raise Unreadable(parser.CurrentLineNumber, "it has more elements than any answer file")
-        attributes = {_local(key): value for key, value in attributes.items()}
+        attributes = {_attribute(key): value for key, value in attributes.items()}
         node = Node(_local(name), parser.CurrentLineNumber, attributes)
         open_[-1].children.append(node)
         open_.append(node)
@@ -101,9 +101,13 @@ def read(text: str) -> Node:
 
 def _local(name: str) -> str:
     namespace, _, local = name.rpartition(" ")
-    if namespace == _WCM:
-        return f"wcm:{local}"
-    return local if namespace in ("", NAMESPACE) else f"{{{namespace}}}{local}"
+    return local if namespace == NAMESPACE else f"{{{namespace}}}{local}"
+
+
+def _attribute(name: str) -> str:
+    """Attributes have no namespace but for wcm:action and wcm:keyValue."""
+    namespace, _, local = name.rpartition(" ")
+    return f"wcm:{local}" if namespace == _WCM else local
 
 
 # --- the grammar ------------------------------------------------------------------------------
