@@ -307,6 +307,27 @@ def test_an_image_without_anything_to_install_is_a_finding() -> None:
     assert found.message == "image: it has no sources/install.wim, .esd or .swm"
 
 
+@pytest.mark.parametrize(
+    ("editions", "words"),
+    [
+        (
+            [["ServerStandard", "Server Core"]],
+            "0 of its images are ServerStandard, Server; it holds",
+        ),
+        ([["ServerStandard", "Server"]] * 2, "2 of its images are ServerStandard, Server"),
+        ([["ServerStandard", "Server"], ["ServerStandard", "Server Core"]], None),
+    ],
+)
+def test_a_medium_that_says_what_it_holds_is_asked_before_anything_is_written(
+    editions: list[list[str]], words: str | None
+) -> None:
+    snapshot = golden.snapshot(WINDOWS, HOST, PROFILE)
+    assert snapshot.image is not None
+    snapshot.image["editions"] = editions
+    found = [each.message for each in golden.rendered(WINDOWS, snapshot)[1]]
+    assert len(found) == (words is not None) and (words or "") in "".join(found)
+
+
 def test_an_image_with_two_things_to_install_is_no_guess() -> None:
     snapshot = golden.snapshot(WINDOWS, HOST, PROFILE)
     assert snapshot.image is not None

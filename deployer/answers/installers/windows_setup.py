@@ -280,7 +280,14 @@ def _described(context: dict[str, Any], file: str) -> Iterator[Finding]:
         yield about(
             "scripts.pre", where + problem, "correct the script, which is a batch file here"
         )
-    if not _wim_parts((context["image"] or {}).get("files", [])):
+    image = context["image"] or {}
+    wanted = names.EDITIONS[variables.get("edition", context["release"]["edition"])]
+    held = [tuple(each) for each in image.get("editions", [wanted])]
+    if held.count(wanted) != 1:
+        shown = "; ".join(", ".join(map(str, each)) for each in held)
+        problem = f"{held.count(wanted)} of its images are {', '.join(wanted)}; it holds {shown}"
+        yield about("vars.edition", problem, "name an edition that the medium holds once")
+    if not _wim_parts(image.get("files", [])):
         yield about("image", "it has no sources/install.wim, .esd or .swm",
                     "make it from the medium's whole tree, and add it again")  # fmt: skip
 
