@@ -6,65 +6,14 @@ Windows PE is played by tests/support/windows_pe.js, for a real one cannot be ha
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.windows import HOST, MAC, SECOND, files
+from tests.support.windows import HOST, SECOND
+from tests.support.windows_pe import DRIVE, NODE, PROCEED, calls, play
 
-PLAYER = Path(__file__).parent.parent / "support" / "windows_pe.js"
-NODE = shutil.which("node")
 in_windows_pe = pytest.mark.skipif(NODE is None, reason="Node.js plays Windows PE; it is not here")
-DRIVE = {
-    "Index": 0,
-    "Size": "100027630080",
-    "SerialNumber": "  S3Z9NB0K ",
-    "Model": 'Disk "A"',
-    "MediaType": "Fixed hard disk media",
-    "InterfaceType": "SCSI",
-    "PNPDeviceID": "SCSI\\DISK&VEN_A\\4",
-}
-STICK = {**DRIVE, "Index": 1, "MediaType": "Removable Media", "InterfaceType": "USB"}
-PROCEED = (
-    '{"action":"proceed","disk":{"name":"PhysicalDrive%d"},"disks":[{"name":"PhysicalDrive%d"}]}'
-)
-
-
-def play(host: Any = HOST, profile: Any = None, **world: Any) -> dict[str, Any]:
-    """What deployer.js does on a machine like this."""
-    made = files(host, **(profile or {}))
-    seen = {
-        "script": made["deployer.js"],
-        "macs": [MAC.upper()],
-        "uefi": True,
-        "drives": [DRIVE, STICK],
-        "answers": {"disks": [200, PROCEED % (0, 0)]},
-        "sizes": {"sources/install.wim": 4700000000, "netkvm.inf": 4000, "netkvm.sys": 90000},
-        "images": [["ServerStandard", "Server Core"], ["ServerStandard", "Server"]],
-        **world,
-    }
-    done = subprocess.run(
-        [NODE or "", str(PLAYER)],
-        input=json.dumps(seen),
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
-
-
-def calls(done: dict[str, Any]) -> list[str]:
-    """What the server heard, progress by its stage."""
-    heard = []
-    for url, body in done["calls"]:
-        name = url.rsplit("/", 1)[-1]
-        heard.append(json.loads(body)["stage"] if name == "progress" else name)
-    return heard
 
 
 def failure(done: dict[str, Any]) -> str:

@@ -328,6 +328,23 @@ def test_a_medium_that_says_what_it_holds_is_asked_before_anything_is_written(
     assert len(found) == (words is not None) and (words or "") in "".join(found)
 
 
+@pytest.mark.parametrize(
+    ("host", "variables", "words"),
+    [
+        ({}, {"edition": ["x"]}, "image: vars.edition: there is no ['x']"),
+        ({}, {"edition": "home"}, "image: vars.edition: there is no 'home'"),
+        ({"name": "a-name-of-sixteen"}, {}, "has 17 characters"),
+    ],
+)
+def test_where_an_operators_files_replace_ours_the_description_is_judged_all_the_same(
+    host: dict[str, Any], variables: dict[str, Any], words: str
+) -> None:
+    ours = files()
+    own = {path: {"content": ours[path]} for path in ("unattend.xml", "deployer.js")}
+    found = findings(host, vars=variables, answer_files=own)
+    assert any(words in each.message for each in found), found
+
+
 def test_an_image_with_two_things_to_install_is_no_guess() -> None:
     snapshot = golden.snapshot(WINDOWS, HOST, PROFILE)
     assert snapshot.image is not None

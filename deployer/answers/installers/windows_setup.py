@@ -204,7 +204,11 @@ def _named(ours: _Ours, context: dict[str, Any]) -> Iterator[Problem]:
         return
     shell = ours.component("specialize", "Shell-Setup")
     found = (shell.value("ComputerName") if shell else None) or "*"
-    wanted = names.computer(context["host"]["name"])
+    try:
+        wanted = names.computer(context["host"]["name"])
+    except ValueError as problem:
+        yield None, str(problem)
+        return
     if found.lower() != wanted.lower():
         called = "a name that it makes up" if found == "*" else found
         line = shell.line if shell else None
@@ -280,16 +284,26 @@ def _described(context: dict[str, Any], file: str) -> Iterator[Finding]:
         yield about(
             "scripts.pre", where + problem, "correct the script, which is a batch file here"
         )
-    image = context["image"] or {}
-    wanted = names.EDITIONS[variables.get("edition", context["release"]["edition"])]
-    held = [tuple(each) for each in image.get("editions", [wanted])]
+    try:
+        yield from _medium(context, about)
+    except ValueError as problem:  # of a filter, whose template an operator has replaced
+        yield about("image", str(problem), _REMEDY)
+
+
+def _medium(
+    context: dict[str, Any], about: Callable[[str, str, str], Finding]
+) -> Iterator[Finding]:
+    image, release = context["image"] or {}, context["release"]
+    given = context["vars"].get("edition", release["edition"])
+    wanted = names.edition(given, release["editions"])
+    held = [list(each) for each in image.get("editions", [wanted])]
     if held.count(wanted) != 1:
         shown = "; ".join(", ".join(map(str, each)) for each in held)
         problem = f"{held.count(wanted)} of its images are {', '.join(wanted)}; it holds {shown}"
         yield about("vars.edition", problem, "name an edition that the medium holds once")
     if not _wim_parts(image.get("files", [])):
-        yield about("image", "it has no sources/install.wim, .esd or .swm",
-                    "make it from the medium's whole tree, and add it again")  # fmt: skip
+        remedy = "make it from the medium's whole tree, and add it again"
+        yield about("image", "it has no sources/install.wim, .esd or .swm", remedy)
 
 
 INSTALLER = WindowsSetup()
