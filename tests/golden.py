@@ -31,6 +31,8 @@ ROOT = Path(__file__).parent.parent
 ANSWERFILES = ROOT / "answerfiles"
 EXAMPLES = Path(__file__).parent / "answers" / "examples"
 OF_EACH_RELEASE = "lvm"
+# Where a release has no LVM, so that not only its refusal is seen.
+WITHOUT_LVM = "dhcp"
 ID = "dep_01k9abcdefghjkmnpqrstvwxyz"
 BASE = "http://10.0.0.5:8081"
 TOKENS = {purpose: f"TOKEN-{purpose.upper()}" for purpose in Purpose}
@@ -135,8 +137,15 @@ def rendered(
 def cases(family: str) -> list[str]:
     """EXAMPLE for the newest release; `lvm@RELEASE` for the older ones, one file of each suffices
     to see what differs."""
-    older = [release.version for release in found(family).family.releases[:-1]]
-    return [*examples(), *(f"{OF_EACH_RELEASE}@{version}" for version in older)]
+    known = found(family).family
+    older = [release.version for release in known.releases[:-1]]
+    return [
+        *examples(),
+        *(
+            f"{OF_EACH_RELEASE if 'lvm' in known.at(version).layouts else WITHOUT_LVM}@{version}"
+            for version in older
+        ),
+    ]
 
 
 def current(family: str, case: str) -> dict[str, str]:

@@ -15,8 +15,8 @@
 | `release` | `version` and what the family knows of it (`facts` in family.yaml) |
 | `machine` | `mac` (and `bootif`), `uuid`, `serial`, `firmware` as it showed them, or none |
 
-In answer files a field of the profile that names a secret (`passphrase: {secret: disk}`) holds
-its value, and so does a variable.
+In answer files a field or a variable of the profile that names a secret (`passphrase: {secret:
+disk}`) holds its value.
 """
 
 from __future__ import annotations
@@ -99,7 +99,10 @@ def build(
     return {
         "host": host.model_dump(mode="json"),
         "profile": _with_values(profile.model_dump(mode="json"), secrets or {}),
-        "vars": _with_values({**profile.vars, **host.vars, **extra_vars}, secrets or {}),
+        "vars": {
+            name: _with_values(value, secrets or {})
+            for name, value in {**profile.vars, **host.vars, **extra_vars}.items()
+        },
         "image": snapshot.image,
         "deployment": {"id": deployment_id, "short_id": short(deployment_id)},
         "urls": addresses,

@@ -182,7 +182,7 @@ def unsupported(
     for field in family.unsupported:
         if values := list(_values_at(given, field.split("."))):
             whose = "host" if field.startswith("network.") else "profile"
-            refuse(field, values[0], f"remove it from the {whose}")
+            refuse(field, values[0], family.instead.get(field) or f"remove it from the {whose}")
     paths = [file.path for file in family.files()]
     for path in profile.answer_files:
         if path not in paths:

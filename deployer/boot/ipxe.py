@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deployer.core.bootspec import BootDecision, InstallerBoot, KernelArgument, LocalBoot
+from deployer.core.bootspec import BootDecision, Initrd, InstallerBoot, KernelArgument, LocalBoot
 
 _TRIES = 5
 
@@ -78,7 +78,7 @@ def _installer(boot: InstallerBoot) -> str:
             f"echo {me} loading {boot.kernel_url}",
             f"kernel --name {name} {boot.kernel_url} {arguments(named + boot.arguments)}"
             " || goto failed",
-            *(f"initrd --name {each.name} {each.url} || goto failed" for each in boot.initrds),
+            *(f"{_initrd(boot, each)} || goto failed" for each in boot.initrds),
             f"echo {me} starting",
             "boot || goto failed",
             ":failed",
@@ -94,6 +94,15 @@ def _installer(boot: InstallerBoot) -> str:
             "",
         ]
     )
+
+
+def _initrd(boot: InstallerBoot, each: Initrd) -> str:
+    """An argument is the file's name in the archive that iPXE makes for a BIOS kernel: wimboot
+    knows its files by nothing else there, and Linux must not see its initrd wrapped once more.
+    https://ipxe.org/cmd/initrd
+    """
+    name = "" if boot.linux else f" {each.name}"
+    return f"initrd --name {each.name} {each.url}{name}"
 
 
 def _local(boot: LocalBoot) -> list[str]:

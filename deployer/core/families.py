@@ -170,6 +170,8 @@ class Family(_Model):
     # Fields of a profile that this installer cannot express; a profile that sets one is refused.
     # Of a host's fields: `network.interfaces.bond` and the like.
     unsupported: list[Line] = Field(default_factory=list)
+    # What to write in place of such a field, where "remove it" is not all that can be said.
+    instead: dict[Line, Line] = Field(default_factory=dict)
     # What its answer files must say to us; an operator's own files are held to it too.
     calls: list[Call] = Field(default=["installer_started", "installer_finished"])
     proof: Proof | None = None
