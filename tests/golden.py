@@ -77,6 +77,17 @@ def manifest(family: str, name: str, arch: str) -> dict[str, Any]:
     return {**root, **own.get(name, {})}
 
 
+def _with_own(family: str, profile: dict[str, Any]) -> dict[str, Any]:
+    """A family that needs more than an example says (a disk by its path) has it in
+    golden/profile.yaml."""
+    file = ANSWERFILES / family / "golden" / "profile.yaml"
+    own = load_one(file.read_text(encoding="utf-8"), str(file)) if file.exists() else {}
+    return {
+        name: {**own.get(name, {}), **value} if isinstance(value, dict) else value
+        for name, value in {**own, **profile}.items()
+    }
+
+
 def snapshot(found: FoundFamily, host: dict[str, Any], profile: dict[str, Any]) -> Snapshot:
     """What a deployment would be made from; the newest release unless the profile names one."""
     family = found.family
@@ -85,7 +96,7 @@ def snapshot(found: FoundFamily, host: dict[str, Any], profile: dict[str, Any]) 
             "os": family.name,
             "release": family.releases[-1].version,
             "arch": family.arches[0],
-            **profile,
+            **_with_own(family.name, profile),
         }
     )
     boot, root = prepare.image_names(found, spec)
