@@ -203,7 +203,7 @@ def unsupported(
     for path in profile.answer_files:
         if path not in paths:
             refuse(f"answer_files.{path}", path, f"choose one of: {', '.join(paths)}")
-    for text in profile.kernel_args:
+    for text in profile.kernel_args if "kernel_args" not in family.unsupported else []:
         if (name := KernelArgument.parse(text).name) not in family.kernel_args:
             allowed = ", ".join(family.kernel_args)
             refuse("kernel_args", name, f"it could take over the boot; allowed are: {allowed}")

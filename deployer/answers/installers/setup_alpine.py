@@ -261,7 +261,7 @@ def _repositories(
 
 
 def _world(text: str, file: str) -> Iterator[Finding]:
-    names = dict((name, line) for line, name in _lines(text))
+    names = {name: line for line, name in _lines(text)}
     for name, line in names.items():
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._-]*([<>=~@].+)?", name):
             yield _finding(file, line, f"{name[:60]!r} is no package")
