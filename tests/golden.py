@@ -82,6 +82,8 @@ def _with_own(family: str, profile: dict[str, Any]) -> dict[str, Any]:
     golden/profile.yaml."""
     file = ANSWERFILES / family / "golden" / "profile.yaml"
     own = load_one(file.read_text(encoding="utf-8"), str(file)) if file.exists() else {}
+    if profile.get("storage", {}).get("layout") == "raid1":
+        own.pop("storage", None)  # one disk is not two, and the profile would not be valid
     return {
         name: {**own.get(name, {}), **value} if isinstance(value, dict) else value
         for name, value in {**own, **profile}.items()

@@ -11,6 +11,7 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, ClassVar
 
 from deployer.answers.installers.base import check_shell
@@ -32,6 +33,8 @@ KNOWN = frozenset({
     "ZFSBOOT_SWAP_MIRROR", "ZFSBOOT_DATASETS", "ZFSBOOT_CONFIRM_LAYOUT",
     "ZFSBOOT_PARTITION_SCHEME", "ZFSBOOT_GNOP_4K_FORCE_ALIGN", "ZFSBOOT_DATASET_NAME",
 })  # fmt: skip
+# Enough to see what is wrong with a file that is something else.
+_FINDINGS = 30
 _OURS = ("ZFSBOOT_", "BSDINSTALL_", "ROOTPASS_")
 _AT_LEAST = {"stripe": 1, "mirror": 2, "raid10": 4, "raidz1": 3, "raidz2": 4, "raidz3": 5}
 _SCHEMES = {"GPT", "MBR", "BSD"}
@@ -46,13 +49,14 @@ _ASSIGNMENT = re.compile(
 _SIZE = re.compile(r"auto|\d+(\.\d+)?[KMGT]?B?", re.ASCII | re.IGNORECASE)
 # Targets of bsdinstall that ask, and commands that do.
 _ASKS = re.compile(
-    r"^[ \t]*(?:bsdinstall[ \t]+(?:rootpass|adduser|keymap|hostname|netconfig|time|services|autopart"
-    r"|partedit|hardening)\b|passwd[ \t]*(?:root)?[ \t]*$|adduser[ \t]*$|tzsetup[ \t]*$)",
-    re.MULTILINE,
+    r"\s*(?:bsdinstall\s+(?:rootpass|adduser|keymap|hostname|netconfig|time|services|autopart"
+    r"|partedit|hardening)\b.*|passwd(?:\s+root)?|adduser|tzsetup)\s*"
 )
-_PKG_ASKS = re.compile(r"^[^#\n]*\bpkg[ \t]+(?:install|upgrade|delete|autoremove)\b([^\n]*)", re.M)
+_PKG = re.compile(r"\bpkg\s+(?:install|upgrade|delete|autoremove)\b(.*)")
+_YES = re.compile(r"(?:^|\s)(?:-[a-zA-Z]*y|--yes)\b")
 # echo 'secret' | pw useradd ... -h 0
-_PLAIN = re.compile(r"^[^#\n]*\b(?:echo|printf)\b[^|\n]*\|[ \t]*pw\b[^\n]*[ \t]-h[ \t]?0", re.M)
+_PLAIN = re.compile(r"\b(?:echo|printf)\b[^|]*\|\s*pw\b.*\s-h\s?0")
+_LONGEST = 1000  # a line of a person's; what comes from elsewhere must not cost a second
 
 
 def _of_version(addresses: list[str], version: int) -> list[str]:
@@ -73,8 +77,8 @@ class BsdInstall:
             findings.append(_finding(file, line, f"the script for the new system: {found.message}"))
         return [
             *findings,
-            *_variables(first, file),
-            *_lines_that_wait(text, file),
+            *islice(_variables(first, file), _FINDINGS),
+            *islice(_lines_that_wait(text, file), _FINDINGS),
             *_setting(context, file),
             *_scripts(context, file),
         ]
@@ -90,21 +94,27 @@ def split(text: str) -> tuple[str, str, int]:
 
 def _variables(first: str, file: str) -> Iterator[Finding]:
     values: dict[str, tuple[int, str]] = {}
+    exported = _exported(first)
     for found in _ASSIGNMENT.finditer(first):
         line = first.count("\n", 0, found.start(2)) + 1
         name, value = found[2], found[3].strip("\"'")
         values[name] = (line, value)
         if name.startswith(_OURS) and name not in KNOWN:
-            near = difflib.get_close_matches(name, KNOWN, 1)
+            near = difflib.get_close_matches(name[:60], KNOWN, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             yield _finding(file, line, f"bsdinstall reads no variable {name}{hint}")
-        elif name.startswith("ZFSBOOT_") and not found[1]:
-            if not re.search(rf"^[ \t]*export[ \t][^\n=]*\b{name}\b", first, re.MULTILINE):
-                problem = f"{name} is not exported, so zfsboot, another process, does not see it"
-                yield _finding(file, line, problem)
+        elif name.startswith("ZFSBOOT_") and not (found[1] or name in exported):
+            problem = f"{name} is not exported, so zfsboot, another process, does not see it"
+            yield _finding(file, line, problem)
         if name == "ROOTPASS_PLAIN":
             yield _finding(file, line, "ROOTPASS_PLAIN is a password in the clear; use a hash")
     yield from _disks(values, file)
+
+
+def _exported(first: str) -> set[str]:
+    """By a line of its own: `export A B`."""
+    lines = re.findall(r"^[ \t]*export[ \t]([^\n=]*)$", first, re.MULTILINE)
+    return {name for line in lines for name in line.split()}
 
 
 def _disks(values: dict[str, tuple[int, str]], file: str) -> Iterator[Finding]:
@@ -192,18 +202,17 @@ def _each_partition(text: str, mounts: list[str]) -> Iterator[str]:
 
 
 def _lines_that_wait(text: str, file: str) -> Iterator[Finding]:
-    for found in _ASKS.finditer(text):
-        yield _finding(file, _line(text, found), f"{found[0].strip()!r} asks and waits")
     yes = re.search(r"ASSUME_ALWAYS_YES=['\"]?(?:yes|YES|true|1)", text)
-    for found in _PKG_ASKS.finditer(text):
-        if not yes and not re.search(r"(?:^|[ \t])(?:-[a-zA-Z]*y|--yes)\b", found[1]):
-            yield _finding(
-                file, _line(text, found), "pkg asks unless it has -y; write `pkg install -y`"
-            )
-    for found in _PLAIN.finditer(text):
-        yield _finding(
-            file, _line(text, found), "a password in the clear; give `pw` a hash, with -H 0"
-        )
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.lstrip().startswith("#") or len(line) > _LONGEST:
+            continue
+        if _ASKS.fullmatch(line):
+            yield _finding(file, number, f"{line.strip()!r} asks and waits")
+        pkg = _PKG.search(line)
+        if pkg and not yes and not _YES.search(pkg[1]):
+            yield _finding(file, number, "pkg asks unless it has -y; write `pkg install -y`")
+        if _PLAIN.search(line):
+            yield _finding(file, number, "a password in the clear; give `pw` a hash, with -H 0")
 
 
 def _setting(context: dict[str, Any], file: str) -> Iterator[Finding]:
@@ -231,10 +240,6 @@ def _scripts(context: dict[str, Any], file: str) -> Iterator[Finding]:
             f"{file}: scripts.pre: a line that begins with `#!` would end the first part there",
             "begin it with a blank", file=file, field="scripts.pre",
         )  # fmt: skip
-
-
-def _line(text: str, found: re.Match[str]) -> int:
-    return text.count("\n", 0, found.start()) + 1
 
 
 def _finding(file: str, line: int | None, problem: str) -> Finding:

@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from deployer.answers.installers.base import check_shell
@@ -34,6 +35,8 @@ EXPORTED = frozenset({
     "SYSROOT", "RASPBERRY_PI", "FORCE_BOOTFS",
 })  # fmt: skip
 KNOWN = ASKED | OPTIONAL | EXPORTED
+# Enough to see what is wrong with a file that is something else.
+_FINDINGS = 30
 _LINUX_FILE_SYSTEMS = {"ext2", "ext3", "ext4", "btrfs", "xfs", "vfat"}
 _WORD = re.compile(r"""(?:[^\s'"\\;&|<>()`]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""", re.DOTALL)
 _SPACE = re.compile(r"(?:\s|\\\n|#[^\n]*)+")
@@ -114,7 +117,8 @@ class SetupAlpine:
     def check(self, answer: Answer, text: str, context: dict[str, Any]) -> list[Finding]:
         path = answer.path
         if path == "answers":
-            return check_shell(text, "sh", path, path) or list(_answers(text, path, context))
+            judged = islice(_answers(text, path, context), _FINDINGS)
+            return check_shell(text, "sh", path, path) or list(judged)
         if answer.format == "shell":
             return [*check_shell(text, "sh", path, path), *_scripts(path, context)]
         if path.endswith("/etc/apk/world"):
@@ -150,7 +154,7 @@ def _answers(text: str, file: str, context: dict[str, Any]) -> Iterator[Finding]
 def _names(answers: Answers, file: str) -> Iterator[Finding]:
     for name, given in answers.values.items():
         if name not in KNOWN:
-            near = difflib.get_close_matches(name, KNOWN, 1)
+            near = difflib.get_close_matches(name[:60], KNOWN, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             yield _finding(file, given.line, f"setup-alpine reads no variable {name}{hint}")
         elif name in EXPORTED and name not in answers.exported:
