@@ -182,8 +182,8 @@ def _judged(lines: list[Line], file: str) -> Iterator[Finding]:
             problem = f"{line.question!r} was answered in line {seen[known]} already"
             yield _finding(file, line.number, problem)
         seen.setdefault(known, line.number)
-        if problem := _wrong(known, line.answer):
-            yield _finding(file, line.number, f"{line.question}: {problem}")
+        if wrong := _wrong(known, line.answer):
+            yield _finding(file, line.number, f"{line.question}: {wrong}")
     for needed, what in _NEEDED.items():
         if needed not in seen:
             yield _finding(file, None, f"{needed!r} is not answered, so {what}")
