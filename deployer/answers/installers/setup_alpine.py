@@ -67,6 +67,8 @@ def parse(text: str) -> Answers:
     answers = Answers({}, set(), [])
     exporting = 0  # the line of an `export` whose words these are
     for line, word in _words(text, answers):
+        if len(answers.wrong) > _FINDINGS:
+            break
         if word == "export":
             exporting = line
             continue
