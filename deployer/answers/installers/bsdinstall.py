@@ -95,8 +95,10 @@ def split(text: str) -> tuple[str, str, int]:
 def _variables(first: str, file: str) -> Iterator[Finding]:
     values: dict[str, tuple[int, str]] = {}
     exported = _exported(first)
+    at, line = 0, 1
     for found in _ASSIGNMENT.finditer(first):
-        line = first.count("\n", 0, found.start(2)) + 1
+        line += first.count("\n", at, found.start(2))
+        at = found.start(2)
         name, value = found[2], found[3].strip("\"'")
         values[name] = (line, value)
         if name.startswith(_OURS) and name not in KNOWN:

@@ -95,6 +95,8 @@ def parse(text: str, file: str) -> tuple[list[Line], list[Finding]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
+        if len(findings) == _FINDINGS:
+            break
         question, equals, answer = line.strip(" \t").partition("=")
         question, answer = question.strip(" \t"), answer.strip(" \t")
         if equals and question and answer:
@@ -154,7 +156,7 @@ class OpenBsd:
         if path == "install.conf":
             lines, findings = parse(text, path)
             judged = islice(_judged(lines, path), _FINDINGS)
-            return [*findings[:_FINDINGS], *judged, *_setting(lines, path, context)]
+            return [*findings, *judged, *_setting(lines, path, context)]
         if path == "disklabel":
             return list(islice(_disklabel(text, path), _FINDINGS))
         return (
@@ -174,7 +176,8 @@ def _judged(lines: list[Line], file: str) -> Iterator[Finding]:
         known = asked(line.question)
         if known is None:
             shown = line.question[:80]
-            near = difflib.get_close_matches(shown, (*_ONCE, *_OFTEN), 1, 0.5)
+            words = [known.partition("?")[0] for known in _patterns()]
+            near = difflib.get_close_matches(shown, words, 1, 0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             yield _finding(file, line.number, f"the installer asks no {shown!r}{hint}")
             continue
