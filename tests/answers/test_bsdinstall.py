@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployer.answers import prepare
+from deployer.answers.families import INSTALLERS
 from deployer.answers.installers.bsdinstall import partition_problems, split
 from deployer.errors import Finding
 from tests import golden
@@ -29,7 +29,7 @@ def context(base: str = "http://10.0.0.5:8081", **scripts: str) -> dict[str, Any
 
 
 def checked(text: str, values: dict[str, Any] | None = None) -> list[Finding]:
-    installer = prepare.INSTALLERS["bsdinstall"]
+    installer = INSTALLERS["bsdinstall"]
     return installer.check(FOUND.family.answers[0], text, values or context())
 
 

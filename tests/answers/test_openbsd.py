@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployer.answers import prepare
+from deployer.answers.families import INSTALLERS
 from deployer.answers.installers.openbsd import asked, parse
 from deployer.errors import Finding
 from tests import golden
@@ -32,7 +33,7 @@ def checked(
     text: str, path: str = "install.conf", values: dict[str, Any] | None = None
 ) -> list[Finding]:
     answer = next(file for file in FOUND.family.files() if file.path == path)
-    return prepare.INSTALLERS["openbsd"].check(answer, text, values or context())
+    return INSTALLERS["openbsd"].check(answer, text, values or context())
 
 
 def ours(path: str = "install.conf") -> str:
@@ -225,7 +226,7 @@ def as_told(script: str) -> list[str]:
 @given(st.text(max_size=60) | st.text("=?# \tSystemhoUSER/1G-*%", max_size=60))
 def test_no_text_breaks_the_check(text: str) -> None:
     for file in FOUND.family.files():
-        prepare.INSTALLERS["openbsd"].check(file, text.replace("\0", ""), context())
+        INSTALLERS["openbsd"].check(file, text.replace("\0", ""), context())
 
 
 @pytest.mark.parametrize("path", ["install.conf", "disklabel"])

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployer.answers import prepare
+from deployer.answers.families import INSTALLERS
 from deployer.answers.installers.setup_alpine import parse
 from deployer.errors import Finding
 from tests import golden
@@ -34,7 +35,7 @@ def context(**profile: Any) -> dict[str, Any]:
 
 def checked(text: str, path: str = "answers") -> list[Finding]:
     answer = next(file for file in FOUND.family.files() if file.path == path)
-    return prepare.INSTALLERS["setup_alpine"].check(answer, text, context())
+    return INSTALLERS["setup_alpine"].check(answer, text, context())
 
 
 def answers(old: str = "", new: str = "") -> str:
@@ -195,7 +196,7 @@ def accounts(script: str) -> list[str]:
 @given(st.text(max_size=60) | st.text("\"'\\ \n=#$`;ABERASEDISKOPTS", max_size=60))
 def test_no_text_breaks_the_check(text: str) -> None:
     for file in FOUND.family.files():
-        prepare.INSTALLERS["setup_alpine"].check(file, text.replace("\0", ""), context())
+        INSTALLERS["setup_alpine"].check(file, text.replace("\0", ""), context())
 
 
 @pytest.mark.parametrize("text", ["A=1\n" * 60_000, '"' * 250_000, "A='\n" * 60_000, "x" * 250_000])

@@ -91,7 +91,8 @@ class Line:
 
 def parse(text: str, file: str) -> tuple[list[Line], list[Finding]]:
     """All answers, and the lines that the installer passes over; it splits at the first `=`."""
-    lines, findings = [], []
+    lines: list[Line] = []
+    findings: list[Finding] = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
