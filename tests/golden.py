@@ -79,27 +79,38 @@ def manifest(family: str, name: str, arch: str) -> dict[str, Any]:
     return {**root, **own.get(name, {})}
 
 
-def defaults(family: str) -> dict[str, Any]:
-    """What every profile of a family must say, in golden/profile.yaml; most need nothing."""
-    file = ANSWERFILES / family / "golden" / "profile.yaml"
+def defaults(family: str, layout: str = "plain") -> dict[str, Any]:
+    """What every profile of a family must say (golden/profile.yaml); one of a layout that needs more
+    disks (golden/profile-LAYOUT.yaml). Most need nothing."""
+    folder = ANSWERFILES / family / "golden"
+    file = folder / f"profile-{layout}.yaml"
+    if not file.exists():
+        file = folder / "profile.yaml"
     own: dict[str, Any] = (
         load_one(file.read_text(encoding="utf-8"), str(file)) if file.exists() else {}
     )
+    if layout == "raid1" and file.name == "profile.yaml":
+        own.pop("storage", None)  # one disk is not two, and the profile would not be valid
     return own
+
+
+def _with_defaults(family: str, profile: dict[str, Any]) -> dict[str, Any]:
+    own = defaults(family, profile.get("storage", {}).get("layout", "plain"))
+    return {
+        name: {**own.get(name, {}), **value} if isinstance(value, dict) else value
+        for name, value in {**own, **profile}.items()
+    }
 
 
 def snapshot(found: FoundFamily, host: dict[str, Any], profile: dict[str, Any]) -> Snapshot:
     """What a deployment would be made from; the newest release unless the profile names one."""
     family = found.family
-    own = defaults(family.name)
     spec = ProfileSpec.model_validate(
         {
             "os": family.name,
             "release": family.releases[-1].version,
             "arch": family.arches[0],
-            **own,
-            **profile,
-            "vars": {**own.get("vars", {}), **profile.get("vars", {})},
+            **_with_defaults(family.name, profile),
         }
     )
     boot, root = prepare.image_names(found, spec)

@@ -19,7 +19,7 @@ from deployer.answers.render import environment, render_file, render_string
 from deployer.core.bootspec import Initrd, InstallerBoot, KernelArgument
 from deployer.core.families import Answer, Family
 from deployer.core.inventory import HostSpec
-from deployer.core.profiles import ProfileSpec, is_password_hash
+from deployer.core.profiles import ProfileSpec, is_password_hash, kind_of_hash
 from deployer.errors import Finding, Invalid
 
 
@@ -128,19 +128,34 @@ def findings(found: FoundFamily, context: dict[str, Any], files: dict[str, str])
         for file in family.files()
         for finding in installer.check(file, files[file.path], full)
     ]
-    return [*_unfit_hashes(context["profile"]), *judged, *_missing_calls(family, full, files)]
+    return [
+        *_unfit_hashes(family, context["profile"]),
+        *judged,
+        *_missing_calls(family, full, files),
+    ]
 
 
-def _unfit_hashes(profile: dict[str, Any]) -> Iterator[Finding]:
+def _unfit_hashes(family: Family, profile: dict[str, Any]) -> Iterator[Finding]:
     """A hash out of a secret is seen only now; a password in its place would be in the clear."""
     given = {f"users.{user['name']}": user["password_hash"] for user in profile["users"]}
     for owner, text in {**given, "root": profile["root"]["password_hash"]}.items():
-        if isinstance(text, str) and not is_password_hash(text):
-            field = f"{owner}.password_hash"
+        if not isinstance(text, str):
+            continue
+        field, kind = f"{owner}.password_hash", kind_of_hash(text)
+        if kind is not None and kind not in family.hashes:
+            yield _unknown_hash(family, field, kind)
+        if not is_password_hash(text):
             yield Finding(
                 f"{field}: the secret that it names is no crypt(3) hash",
                 "set the secret to what `mkpasswd -m yescrypt` prints", field=field,
             )  # fmt: skip
+
+
+def _unknown_hash(family: Family, field: str, kind: str) -> Finding:
+    return Finding(
+        f"{field}: {family.label} does not know {kind} hashes, so this password would never fit",
+        f"use one of: {', '.join(family.hashes)}", file="family.yaml", field=field,
+    )  # fmt: skip
 
 
 def _missing_calls(
@@ -183,11 +198,12 @@ def unsupported(
         if values := list(_values_at(given, field.split("."))):
             whose = "host" if field.startswith("network.") else "profile"
             refuse(field, values[0], family.instead.get(field) or f"remove it from the {whose}")
+    found += _unfit_hashes(family, profile.model_dump(mode="json"))
     paths = [file.path for file in family.files()]
     for path in profile.answer_files:
         if path not in paths:
             refuse(f"answer_files.{path}", path, f"choose one of: {', '.join(paths)}")
-    for text in profile.kernel_args:
+    for text in profile.kernel_args if "kernel_args" not in family.unsupported else []:
         if (name := KernelArgument.parse(text).name) not in family.kernel_args:
             allowed = ", ".join(family.kernel_args)
             refuse("kernel_args", name, f"it could take over the boot; allowed are: {allowed}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from deployer.core.profiles import Arch, Layout
+from deployer.core.profiles import HASHES, Arch, Hash, Layout
 from deployer.core.text import Block, Line, Name
 
 _PATH = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", re.ASCII)
@@ -139,6 +139,7 @@ class Release(_Model):
     layouts: list[Layout] | None = Field(default=None, min_length=1)
     unsupported: list[Line] | None = None
     calls: list[Call] | None = None
+    hashes: list[Hash] | None = None
     kernel_args: list[Line] | None = None
     proof: Proof | None = None
     # What templates need to know of it, as `release.NAME`.
@@ -175,6 +176,8 @@ class Family(_Model):
     # What its answer files must say to us; an operator's own files are held to it too.
     calls: list[Call] = Field(default=["installer_started", "installer_finished"])
     proof: Proof | None = None
+    # Kinds of password hash that the installed system's crypt(3) knows; another is a locked door.
+    hashes: list[Hash] = Field(default=sorted(set(HASHES.values())))
     # Kernel arguments that a profile may set, by name; everything else could take over the boot.
     kernel_args: list[Line] = Field(default_factory=list)
 
@@ -204,6 +207,6 @@ class Family(_Model):
 
 
 _OF_A_RELEASE = (
-    "installer", "arches", "boot", "answers", "layouts", "unsupported", "calls", "kernel_args",
-    "proof",
+    "installer", "arches", "boot", "answers", "layouts", "unsupported", "calls", "hashes",
+    "kernel_args", "proof",
 )  # fmt: skip

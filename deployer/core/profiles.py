@@ -23,6 +23,12 @@ from deployer.core.text import Block, HostName, Line, Name, check_block
 
 Arch = Literal["x86_64", "arm64", "armhf", "i386"]
 Layout = Literal["plain", "lvm", "raid1", "encrypted"]
+Hash = Literal["yescrypt", "gost-yescrypt", "bcrypt", "sha512", "sha256"]
+# Of crypt(3), by what a hash begins with.
+HASHES: dict[str, Hash] = {
+    "y": "yescrypt", "gy": "gost-yescrypt", "2a": "bcrypt", "2b": "bcrypt", "2y": "bcrypt",
+    "6": "sha512", "5": "sha256",
+}  # fmt: skip
 # How many disks a layout is made of.
 DISKS_OF: dict[Layout, int] = {"plain": 1, "lvm": 1, "raid1": 2, "encrypted": 1}
 
@@ -48,6 +54,10 @@ _KEYBOARD = re.compile(r"[a-z]{2,8}(-[a-z0-9]+)*", re.ASCII)
 def is_password_hash(text: str) -> bool:
     """Whether crypt(3) made it."""
     return _CRYPT.fullmatch(text) is not None
+
+
+def kind_of_hash(text: str) -> Hash | None:
+    return HASHES.get(text.split("$")[1]) if is_password_hash(text) else None
 
 
 def _matching(pattern: re.Pattern[str], rule: str) -> AfterValidator:
