@@ -173,6 +173,9 @@ class Family(_Model):
     # What its answer files must say to us; an operator's own files are held to it too.
     calls: list[Call] = Field(default=["installer_started", "installer_finished"])
     proof: Proof | None = None
+    # Whether we can log in to what it installs, as an account of ours in a shell of Linux. Where
+    # not, the first boot's call is the last word, and a profile's `verify` is refused.
+    verifies: bool = True
     # Kernel arguments that a profile may set, by name; everything else could take over the boot.
     kernel_args: list[Line] = Field(default_factory=list)
 
