@@ -77,6 +77,17 @@ def manifest(family: str, name: str, arch: str) -> dict[str, Any]:
     return {**root, **own.get(name, {})}
 
 
+def with_needs(family: str, profile: dict[str, Any]) -> dict[str, Any]:
+    """`profile` with what this family must be told and it does not say (golden/needs.yaml)."""
+    file = ANSWERFILES / family / "golden" / "needs.yaml"
+    needs = load_one(file.read_text(encoding="utf-8"), str(file)) if file.exists() else {}
+    storage = profile.get("storage", {})
+    disk = needs.get(storage.get("layout", "plain"), {}).get("storage", {}).get("disk")
+    if disk is None or storage.get("disk"):
+        return profile
+    return {**profile, "storage": {**storage, "disk": disk}}
+
+
 def snapshot(found: FoundFamily, host: dict[str, Any], profile: dict[str, Any]) -> Snapshot:
     """What a deployment would be made from; the newest release unless the profile names one."""
     family = found.family
@@ -85,7 +96,7 @@ def snapshot(found: FoundFamily, host: dict[str, Any], profile: dict[str, Any]) 
             "os": family.name,
             "release": family.releases[-1].version,
             "arch": family.arches[0],
-            **profile,
+            **with_needs(family.name, profile),
         }
     )
     boot, root = prepare.image_names(found, spec)
