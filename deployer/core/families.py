@@ -94,6 +94,8 @@ class Answer(_Model):
     members: list[Member] = Field(default_factory=list, max_length=200)
     line_ends: Literal["lf", "crlf"] = "lf"
     readable_until: Literal["installer_started", "installer_finished"] = "installer_started"
+    # The installer asks for it at one URL for every host, and shows its MACs instead of a token.
+    found_by_mac: bool = False
 
     @model_validator(mode="after")
     def _a_template_or_members(self) -> Answer:

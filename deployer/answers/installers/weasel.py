@@ -378,12 +378,18 @@ def _scripts(script: Script, file: str) -> Iterator[Finding]:
         if interpreter == "python":
             yield from _python(body, file, section.line)
         elif interpreter == "busybox":
-            for found in check_shell(body, "sh", file, section.name):
-                line = section.line + (found.line or 0)
-                yield _finding(file, line, f"{section.name}: {found.message}")
+            yield from _shell(body, file, section)
         else:
             problem = f"--interpreter is busybox or python, not {interpreter!r}"
             yield _finding(file, section.line, problem)
+
+
+def _shell(body: str, file: str, section: Section) -> Iterator[Finding]:
+    for found in check_shell(body, "sh", file, section.name):
+        said = found.message.removeprefix(f"{section.name}: ")
+        place = re.match(r"(\d+): ", said)  # dash has the number alone
+        line = section.line + (int(place[1]) if place else found.line or 0)
+        yield _finding(file, line, f"{section.name}: {said.split(': ', 1)[-1]}")
 
 
 def _python(text: str, file: str, before: int = 0) -> list[Finding]:
@@ -391,16 +397,12 @@ def _python(text: str, file: str, before: int = 0) -> list[Finding]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(text, feature_version=_PYTHON)
+            ast.parse(text, feature_version=_PYTHON)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = before + (getattr(error, "lineno", None) or 0)
-        return [_finding(file, line or None, f"Python cannot read it: {error}")]
-    # The parser takes these whatever version it is asked for.
-    newer = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
-    return [
-        _finding(file, before + node.lineno, "an f-string; Python of ESXi 7.0 is 3.5 and has none")
-        for node in newer[:1]
-    ]
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        return [_finding(file, line or None, f"Python cannot read it: {said}")]
+    return []
 
 
 # --- boot.cfg ---------------------------------------------------------------------------------
