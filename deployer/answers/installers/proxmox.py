@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -42,8 +42,9 @@ _KEYBOARD_OF = {
     "ca": "fr-ca", "br": "pt-br",
 }  # fmt: skip
 _Glob = Annotated[str, Field(min_length=1, max_length=500)]
-_Size = Annotated[StrictFloat | StrictInt, Field(gt=0, le=10**6)]
-_ZERO_OR_SIZE = Annotated[StrictFloat | StrictInt, Field(ge=0, le=10**6)]
+# Whole numbers too.
+_Size = Annotated[StrictFloat, Field(gt=0, le=10**6)]
+_SizeOrNone = Annotated[StrictFloat, Field(ge=0, le=10**6)]
 _FEWEST = {
     "raid0": 1, "raid1": 2, "raid10": 4, "raidz-1": 3, "raidz-2": 4, "raidz-3": 5,
 }  # fmt: skip
@@ -226,10 +227,10 @@ class Zfs(_Model):
 
 class Lvm(_Model):
     hdsize: _Size | None = None
-    swapsize: _ZERO_OR_SIZE | None = None
-    maxroot: _ZERO_OR_SIZE | None = None
-    maxvz: _ZERO_OR_SIZE | None = None
-    minfree: _ZERO_OR_SIZE | None = None
+    swapsize: _SizeOrNone | None = None
+    maxroot: _SizeOrNone | None = None
+    maxvz: _SizeOrNone | None = None
+    minfree: _SizeOrNone | None = None
 
     @model_validator(mode="after")
     def _swap_fits(self) -> Lvm:
@@ -351,10 +352,8 @@ def _spelled(
     """`given` in today's spelling, and what this ISO would not know: (field, problem)."""
     problems, today = [], dict(given)
     for section, names in _SNAKE.items():
-        if not isinstance(given.get(section), dict):
-            continue
         renamed: dict[str, Any] = {}
-        for name, value in given[section].items():
+        for name, value in _table(given, section).items():
             modern = name.replace("_", "-") if name in names else name
             field = f"{section}.{name}"
             if iso < (8, 4) and name.replace("-", "_") in names and name != name.replace("-", "_"):
@@ -362,13 +361,19 @@ def _spelled(
             if modern in renamed:
                 problems.append((field, "it is written twice, in both spellings"))
             renamed[modern] = value
-        today[section] = renamed
+        if renamed:
+            today[section] = renamed
     for (section, name), since in _SINCE.items():
-        if iso < since and name in (today.get(section) or {}):
+        if iso < since and name in _table(today, section):
             problems.append((f"{section}.{name}", f"it is known from {since[0]}.{since[1]} on"))
-    if iso < (8, 4) and isinstance((today.get("global") or {}).get("fqdn"), dict):
+    if iso < (8, 4) and isinstance(_table(today, "global").get("fqdn"), dict):
         problems.append(("global.fqdn", "a table is known from 8.4 on"))
     return today, problems
+
+
+def _table(given: dict[str, Any], name: str) -> dict[str, Any]:
+    found = given.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 # --- what templates need ----------------------------------------------------------------------
@@ -574,7 +579,7 @@ def _unique(values: list[str]) -> list[str]:
 
 class Proxmox:
     name = "proxmox"
-    filters: ClassVar = {
+    filters: ClassVar[dict[str, Callable[..., Any]]] = {
         "toml": _as_toml, "proxmox_keyboard": _keyboard, "proxmox_country": _country,
         "proxmox_disks": disks, "proxmox_network": network,
     }  # fmt: skip
@@ -619,24 +624,20 @@ def _own_rules(today: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _line(text: str, field: str) -> int | None:
     """Where the last name of `field` stands first, in either spelling; where its table begins."""
-    parts = [part for part in field.split(".") if not part.isdigit()]
-    section = None
+    table, *names = [part.replace("_", "-") for part in field.split(".") if not part.isdigit()]
+    begins, inside = None, False
     for number, line in enumerate(text.split("\n"), start=1):
-        stripped = line.strip()
-        if table := re.match(r"\[\s*([^\[\]]+?)\s*\]", stripped):
-            if table[1].split(".")[0] == parts[0]:
-                section = section or number
-            inside = table[1].split(".")[0] == parts[0]
-            if inside and len(parts) > 1 and table[1].endswith("." + parts[-1]):
+        if header := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
+            opened = header[1].split(".")
+            inside = opened[0] == table
+            begins = begins or (number if inside else None)
+            if inside and names and opened[-1] == names[-1]:
                 return number
-            continue
-        if section is None or len(parts) < 2:
-            continue
-        key = re.split(r"\s*=", stripped, maxsplit=1)[0].replace("_", "-")
-        wanted = {part.replace("_", "-") for part in parts[1:]}
-        if wanted & {part.strip("\"' ") for part in key.split(".")}:
-            return number
-    return section
+        elif inside and names:
+            key = line.partition("=")[0].replace("_", "-")
+            if set(names) & {part.strip(" \t\"'") for part in key.split(".")}:
+                return number
+    return begins
 
 
 _LIMIT = 1024 * 1024

@@ -559,7 +559,7 @@ def _users(users: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 class Weasel:
     name = "weasel"
-    filters: ClassVar = {
+    filters: ClassVar[dict[str, Callable[..., Any]]] = {
         "weasel": _as_word, "weasel_keyboard": _keyboard_of, "py": _as_python,
         "esxi_network": network, "esxi_users": _users,
     }  # fmt: skip
