@@ -127,10 +127,10 @@ def fields(text):
 def identity():
     """What SMBIOS says. The UUID is printed as `0x4c 0x4c ...`, in the order of its bytes."""
     platform = fields(run("localcli", "hardware", "platform", "get"))
-    found = re.findall(r"(?:0x)?([0-9a-fA-F]{2})\b", platform.get("UUID", ""))
+    found = re.findall(r"\b0x([0-9a-fA-F]{1,2})\b", platform.get("UUID", ""))
     nics = run("localcli", "network", "nic", "list")
     return {
-        "uuid": "".join(found).lower() if len(found) == 16 else "",
+        "uuid": "".join(byte.zfill(2) for byte in found).lower() if len(found) == 16 else "",
         "serial": platform.get("Serial Number", ""),
         "vendor": platform.get("Vendor Name", ""),
         "product": platform.get("Product Name", ""),
