@@ -112,7 +112,7 @@ def _armed_by_macs(session: Session, parts: Parts, shown: list[str]) -> Deployme
     deployment = store.unfinished_of(session, owners.pop(), lock=True)
     if deployment is None or deployment.boot_first_at is None:
         raise _nothing_here()
-    if deployment.boot_mac not in list(_macs(shown)):  # another NIC of the host asked for the script
+    if deployment.boot_mac not in list(_macs(shown)):  # another NIC fetched the script
         raise _nothing_here()
     window = timedelta(seconds=parts.settings.boot_window)
     in_time = deployment.state == State.BOOTING and (
