@@ -80,8 +80,8 @@ def manifest(family: str, name: str, arch: str) -> dict[str, Any]:
 
 
 def defaults(family: str, layout: str = "plain") -> dict[str, Any]:
-    """What every profile of a family must say (golden/profile.yaml); one of a layout that needs more
-    disks (golden/profile-LAYOUT.yaml). Most need nothing."""
+    """What every profile of a family must say (golden/profile.yaml), or one with this layout
+    (golden/profile-LAYOUT.yaml). Most need nothing."""
     folder = ANSWERFILES / family / "golden"
     file = folder / f"profile-{layout}.yaml"
     if not file.exists():

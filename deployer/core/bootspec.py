@@ -8,7 +8,10 @@ from typing import Literal
 
 from deployer.core.text import is_plain_line
 
-_ARGUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,99}", re.ASCII)
+# Another program than Linux has options, and a URL may follow one (mboot's `-c URL`).
+_ARGUMENT_NAME = re.compile(
+    r"-?[A-Za-z0-9][A-Za-z0-9._/:-]{0,99}|https?://[A-Za-z0-9._/:\[\]-]{1,400}", re.ASCII
+)
 
 
 @dataclass(frozen=True)

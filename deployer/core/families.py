@@ -94,6 +94,8 @@ class Answer(_Model):
     members: list[Member] = Field(default_factory=list, max_length=200)
     line_ends: Literal["lf", "crlf"] = "lf"
     readable_until: Literal["installer_started", "installer_finished"] = "installer_started"
+    # The installer asks for it at one URL for every host, and shows its MACs instead of a token.
+    found_by_mac: bool = False
 
     @model_validator(mode="after")
     def _a_template_or_members(self) -> Answer:
@@ -178,6 +180,9 @@ class Family(_Model):
     proof: Proof | None = None
     # Kinds of password hash that the installed system's crypt(3) knows; another is a locked door.
     hashes: list[Hash] = Field(default=sorted(set(HASHES.values())))
+    # Whether we can log in to what it installs, as an account of ours in a shell of Linux. Where
+    # not, the first boot's call is the last word, and a profile's `verify` is refused.
+    verifies: bool = True
     # Kernel arguments that a profile may set, by name; everything else could take over the boot.
     kernel_args: list[Line] = Field(default_factory=list)
 

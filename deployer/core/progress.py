@@ -104,3 +104,37 @@ def _described(name: str, body: dict[str, Any]) -> str:
     text = body.get("description")
     text = text if isinstance(text, str) and text else name.rsplit("/", 1)[-1]
     return re.sub(r"/d/[^/\s]+/", "/d/.../", text)[:_LONGEST]
+
+
+def system_of(body: dict[str, Any]) -> dict[str, Any]:
+    """What Proxmox's installer tells of the machine, in our words: `macs`, `uuid`, `serial`, ...
+
+    It does so when it asks for its answer (`network_interfaces`), and when it is done, with dashes.
+    """
+    dmi, nics = body.get("dmi"), body.get("network_interfaces", body.get("network-interfaces"))
+    system = dmi.get("system") if isinstance(dmi, dict) else None
+    iso, product = body.get("iso"), body.get("product")
+    told = {
+        "uuid": _at(system, "uuid"),
+        "serial": _at(system, "serial"),
+        "product": _at(system, "name"),
+        "installer": _at(product, "fullname"),
+        "release": _at(iso, "release"),
+        "machine_id": _at(body, "machine-id"),
+        "filesystem": _at(body, "filesystem"),
+    }
+    macs = [_at(nic, "mac") for nic in nics[:64]] if isinstance(nics, list) else []
+    found: dict[str, Any] = {name: text for name, text in told.items() if text}
+    return found | ({"macs": [mac for mac in macs if mac]} if any(macs) else {})
+
+
+def host_keys_of(body: dict[str, Any]) -> list[str]:
+    """The SSH host keys that an installer tells, a line each; Proxmox has them by their kind."""
+    keys = body.get("ssh_host_keys", body.get("ssh-public-host-keys"))
+    lines = list(keys.values()) if isinstance(keys, dict) else keys
+    return [line for line in lines[:16] if isinstance(line, str)] if isinstance(lines, list) else []
+
+
+def _at(value: Any, name: str) -> str:
+    found = value.get(name) if isinstance(value, dict) else None
+    return found.strip()[:200] if isinstance(found, str) else ""

@@ -315,7 +315,9 @@ def _arrive(session: Session, parts: Parts, deployment: Deployment, now: datetim
     """Order the effects that the workflow wants in this state; events it says happen at once."""
     workflow = parts.workflows[deployment.snapshot["workflow"]]
     profile = deployment.snapshot["profile"]
-    conditions = {"verify": profile.get("verify", {}) is not False}
+    found = parts.catalogue.get(profile["os"])
+    verifies = found is None or found.family.verifies
+    conditions = {"verify": verifies and profile.get("verify", {}) is not False}
     for step in workflow.steps(State(deployment.state), conditions):
         if step.do is not None:
             session.add(

@@ -7,8 +7,10 @@ out-of-order calls are answered kindly and move nothing.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 from sqlmodel import Session
@@ -18,9 +20,10 @@ from deployer.answers.context import Machine, Snapshot
 from deployer.core import disks as disk_rule
 from deployer.core.disks import Disk, NoDisk
 from deployer.core.families import Answer
+from deployer.core.hosts import canonical_mac, comparable_serial, same_uuid
 from deployer.core.lifecycle import PROGRESS_LIMIT, UNFINISHED, Event, MachineEvent, State
 from deployer.core.profiles import DISKS_OF
-from deployer.core.progress import Progress
+from deployer.core.progress import Progress, host_keys_of, system_of
 from deployer.core.text import printable
 from deployer.core.tokens import Purpose, deployment_of
 from deployer.errors import Invalid, NotFound, TooLarge
@@ -28,6 +31,7 @@ from deployer.observe import metrics
 from deployer.services import deployments, power, secrets
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
+from deployer.store import hosts
 from deployer.store.tables import Deployment, MachineLog
 
 # A new system says its `first_boot` again until it hears us; for so long we hear it out.
@@ -68,21 +72,89 @@ def _by_token(
     raise _nothing_here()
 
 
-def answer_file(parts: Parts, token: str, path: str, address: str) -> bytes:
-    """The rendered file; the first fetch of any ends `booting`, so the script is spent."""
+def answer_file(
+    parts: Parts, token: str, path: str, address: str, told: dict[str, Any] | None = None
+) -> bytes:
+    """The rendered file; the first fetch of any ends `booting`, so the script is spent.
+
+    `told`: what an installer says of its machine while it asks. It may refuse, never grant.
+    """
     with parts.database.reading() as session:
         deployment = _by_token(session, parts, token, Purpose.ANSWERS, lock=False)
         again = deployment.state != State.BOOTING and deployment.answers_address == address
         if again:  # nothing to write down, so no turn among the writers
             return _rendered(session, parts, deployment, path)
     with parts.database.writing() as session:
-        return _first_answer(session, parts, token, path, address)
+        deployment = _by_token(session, parts, token, Purpose.ANSWERS)
+        return _first_answer(session, parts, deployment, path, address, told or {})
 
 
-def _first_answer(session: Session, parts: Parts, token: str, path: str, address: str) -> bytes:
-    deployment = _by_token(session, parts, token, Purpose.ANSWERS)
+def answer_by_mac(parts: Parts, told: dict[str, Any], address: str) -> bytes:
+    """The answer file of the one host that has these MACs, where it may be found so at all.
+
+    A MAC may narrow, never grant: what grants is that this address has fetched that host's boot
+    script, within the window, which held the token that is not asked for here. It holds also
+    where `strict_address` is off. THREATS, ground rule 2; T003, T004, T007, T013.
+    """
+    with parts.database.writing() as session:
+        deployment = _armed_by_macs(session, parts, told.get("macs", []))
+        if deployment.boot_address != address:
+            _refuse_reader(session, parts, deployment, address, deployment.boot_address or "")
+        path = _found_by_mac(parts, deployment)
+        return _first_answer(session, parts, deployment, path, address, told)
+
+
+def _armed_by_macs(session: Session, parts: Parts, shown: list[str]) -> Deployment:
+    """NotFound unless all that is known of `shown` is one host, and its script was just fetched."""
+    owners = {host.id for mac in _macs(shown) if (host := hosts.by_mac(session, mac))}
+    if len(owners) != 1:
+        raise _nothing_here()
+    deployment = store.unfinished_of(session, owners.pop(), lock=True)
+    if deployment is None or deployment.boot_first_at is None:
+        raise _nothing_here()
+    if deployment.boot_mac not in list(_macs(shown)):  # another NIC fetched the script
+        raise _nothing_here()
+    window = timedelta(seconds=parts.settings.boot_window)
+    in_time = deployment.state == State.BOOTING and (
+        parts.clock() < deployment.boot_first_at + window
+        and (deployment.deadline is None or parts.clock() < deployment.deadline)
+    )
+    # It asks again when its own network failed in between; by then it has had the file.
+    again = deployment.state == State.INSTALLING and deployment.answers_first_at is not None
+    host = hosts.by_id(session, deployment.host_id or "")
+    if not (in_time or again) or host is None or host.protected:
+        raise _nothing_here()
+    return deployment
+
+
+def _macs(shown: list[str]) -> Iterator[str]:
+    for text in shown:
+        with suppress(ValueError):
+            yield canonical_mac(text)
+
+
+def _found_by_mac(parts: Parts, deployment: Deployment) -> str:
+    profile = Snapshot.from_json(deployment.snapshot).profile
+    answers = deployments.family_of(parts, profile).family.at(profile.release).answers
+    for answer in answers:
+        if answer.found_by_mac:
+            return answer.path
+    raise _nothing_here()
+
+
+def _first_answer(
+    session: Session,
+    parts: Parts,
+    deployment: Deployment,
+    path: str,
+    address: str,
+    told: dict[str, Any],
+) -> bytes:
     text = _rendered(session, parts, deployment, path)
     _refuse_other_address(session, parts, deployment, address)
+    _refuse_other_machine(session, parts, deployment, address, told)
+    if told:
+        deployment.reported = {**deployment.reported, "facts": told}
     if deployment.answers_first_at is None:
         deployment.answers_first_at, deployment.answers_address = parts.clock(), address
     if deployment.state == State.BOOTING:
@@ -125,6 +197,24 @@ def _refuse_other_address(
     bound = deployment.answers_address or deployment.boot_address
     if bound is None or bound == address or not parts.settings.strict_address:
         return
+    _refuse_reader(session, parts, deployment, address, bound)
+
+
+def _refuse_other_machine(
+    session: Session, parts: Parts, deployment: Deployment, address: str, told: dict[str, Any]
+) -> None:
+    """THREATS T120: a moved NIC or a cloned MAC must not cost another machine its disk."""
+    host = Snapshot.from_json(deployment.snapshot).host
+    serial, shown = comparable_serial(host.serial), comparable_serial(told.get("serial"))
+    if host.uuid and told.get("uuid") and not same_uuid(host.uuid, told["uuid"]):
+        _refuse_reader(session, parts, deployment, address, f"the UUID {host.uuid}")
+    if serial and shown and serial != shown:
+        _refuse_reader(session, parts, deployment, address, f"the serial {host.serial}")
+
+
+def _refuse_reader(
+    session: Session, parts: Parts, deployment: Deployment, address: str, bound: str
+) -> NoReturn:
     if not store.count_events(session, deployment.id, "second_reader"):
         deployments.note(
             session, deployment, "second_reader", f"machine {address}", parts.clock(),
@@ -169,15 +259,16 @@ def _text(value: Any, limit: int = 2000) -> str:
 def _reported(event: MachineEvent, body: dict[str, Any], address: str) -> dict[str, Any]:
     """What we keep of a call's body: known names of known types; the rest is dropped."""
     known: dict[str, Any] = {}
-    keys = body.get("ssh_host_keys")
-    if isinstance(keys, list):
-        known["ssh_host_keys"] = [k for k in keys[:16] if isinstance(k, str) and _HOST_KEY.match(k)]
+    if "ssh_host_keys" in body or "ssh-public-host-keys" in body:
+        known["ssh_host_keys"] = [key for key in host_keys_of(body) if _HOST_KEY.match(key)]
     if event is MachineEvent.FIRST_BOOT:
         known["first_boot_address"] = address
     facts = body.get("facts")
     if isinstance(facts, dict):
         kept = {str(k)[:64]: v for k, v in list(facts.items())[:64]}
         known["facts"] = {k: v for k, v in kept.items() if isinstance(v, str | int | list)}
+    elif system := system_of(body):
+        known["facts"] = system
     return known
 
 

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import ValidationError
 
 from deployer.core.lifecycle import MachineEvent
-from deployer.core.progress import Progress, translated
+from deployer.core.progress import Progress, system_of, translated
 from deployer.errors import Invalid
 from deployer.services import inventory, machines
 from deployer.web.dependencies import AddressDep, PartsDep
@@ -32,12 +32,6 @@ def body_limit(path: str) -> int:
 
 
 # --- what am I to do, and how far am I? -------------------------------------------------------
-
-
-@router.get("/d/{token}/answers/{path:path}")
-def answer_file(token: str, path: str, parts: PartsDep, address: AddressDep) -> PlainTextResponse:
-    """An answer file. The first fetch spends the boot script."""
-    return plain(machines.answer_file(parts, token, path, address))
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -75,6 +69,27 @@ async def _raw(request: Request) -> bytes:
 
 
 BodyDep = Annotated[dict[str, Any], Depends(_body)]
+
+
+@router.api_route("/d/{token}/answers/{path:path}", methods=["GET", "POST"])
+def answer_file(
+    token: str, path: str, body: BodyDep, parts: PartsDep, address: AddressDep
+) -> PlainTextResponse:
+    """An answer file. The first fetch spends the boot script. By POST, the machine shows itself."""
+    return _file(machines.answer_file(parts, token, path, address, system_of(body)), path)
+
+
+@router.post("/proxmox/answer")
+def answer_by_mac(body: BodyDep, parts: PartsDep, address: AddressDep) -> PlainTextResponse:
+    """For an installer whose medium is the same for all hosts, and can name no token."""
+    return _file(machines.answer_by_mac(parts, system_of(body), address), "answer.toml")
+
+
+def _file(content: bytes, path: str) -> PlainTextResponse:
+    reply = plain(content)
+    if path.endswith(".toml"):
+        reply.headers["Content-Type"] = "application/toml"
+    return reply
 
 
 @router.api_route("/d/{token}/phone-home/{event}", methods=["GET", "POST"])

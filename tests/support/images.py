@@ -44,3 +44,21 @@ def register_installer(parts: Parts) -> None:
         "release": "12", "suite": "bookworm",
     }  # fmt: skip
     _write(parts, installer, {"linux": KERNEL, "initrd.gz": INITRD})
+
+
+def register_proxmox(parts: Parts) -> None:
+    """Proxmox VE 9's installer, prepared, as `deployer image add` would register it."""
+    installer = {
+        "name": "proxmox-ve-9-x86_64", "kind": "proxmox", "arch": "x86_64", "release": "9.0",
+    }  # fmt: skip
+    files = {"linux26": KERNEL, "initrd.img": INITRD, "iso.cpio": ROOT}
+    _write(parts, installer, files)
+
+
+def register_esxi(parts: Parts) -> None:
+    """ESXi 8.0's medium, as `deployer image add` would register it."""
+    medium = {
+        "name": "esxi-8.0-x86_64", "kind": "esxi", "arch": "x86_64", "min_disk_size": 32 * 2**30,
+        "boot_cfg": {"kernel": "b.b00", "modules": ["k.b00", "s.v00"], "build": "8.0.3-0.0.1"},
+    }  # fmt: skip
+    _write(parts, medium, dict.fromkeys(("mboot.c32", "b.b00", "k.b00", "s.v00"), KERNEL))

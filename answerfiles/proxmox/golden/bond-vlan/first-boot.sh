@@ -1,0 +1,146 @@
+#!/bin/bash
+# Makes the new Proxmox VE edge01.example.org, at its first start: proxmox-first-boot runs it, once. The
+# answer file has no words for any of this. A step that fails is told, and the rest goes on: nobody
+# sits at the console.
+set -u
+SELF=/var/lib/proxmox-first-boot/proxmox-first-boot # with tokens and hashes in it
+problems=
+
+step() { # step WHAT COMMAND ...
+  local what=$1
+  shift
+  "$@" && return
+  logger -t deployer "FAILED: $what"
+  problems="$problems${problems:+, }\"$what\""
+}
+
+write() { # write MODE PATH CONTENT
+  mkdir -p "${2%/*}"
+  rm -f -- "$2" # it may be a link
+  (umask 077 && printf '%s' "$3" > "$2")
+  chmod "$1" "$2"
+}
+
+user() { # user NAME SHELL [useradd options]
+  local name=$1 shell=$2
+  shift 2
+  id "$name" > /dev/null 2>&1 || useradd -m -s "$shell" "$@" "$name"
+}
+
+password() { # password USER HASH: by standard input, so that no process list shows it
+  printf '%s:%s\n' "$1" "$2" | chpasswd -e
+}
+
+keys() { # keys USER LINES
+  local home
+  home=$(getent passwd "$1" | cut -d: -f6)
+  write 0600 "$home/.ssh/authorized_keys" "$2"
+  chmod 0700 "$home/.ssh"
+  chown -R "$1:" "$home/.ssh"
+}
+
+# --- network: what the answer file cannot say ---------------------------------------------------
+
+nic() { # nic MAC: what it is called here
+  local folder
+  for folder in /sys/class/net/*; do
+    if [ -e "$folder/device" ] && [ "$(cat "$folder/address")" = "$1" ]; then
+      echo "${folder##*/}"
+      return
+    fi
+  done
+  return 1
+}
+
+network() {
+  local mac name config='auto lo
+iface lo inet loopback
+
+iface @52:54:00:12:34:56@ inet manual
+
+iface @52:54:00:12:34:57@ inet manual
+
+iface @52:54:00:12:34:58@ inet manual
+
+auto bond0
+iface bond0 inet manual
+    bond-slaves @52:54:00:12:34:56@ @52:54:00:12:34:57@
+    bond-mode 802.3ad
+    bond-miimon 100
+
+auto vmbr0
+iface vmbr0 inet static
+    address 10.0.0.7/24
+    gateway 10.0.0.1
+    bridge-ports bond0
+    bridge-stp off
+    bridge-fd 0
+
+auto storage
+iface storage inet static
+    address 10.1.0.7/24
+    mtu 9000
+    vlan-raw-device bond0
+    vlan-id 100
+
+auto mgmt
+iface mgmt inet dhcp
+    vlan-raw-device @52:54:00:12:34:58@
+    vlan-id 7
+'
+  for mac in 52:54:00:12:34:56 52:54:00:12:34:57 52:54:00:12:34:58; do
+    name=$(nic "$mac") || return
+    config=${config//"@$mac@"/$name}
+  done
+  write 0644 /etc/network/interfaces "$config"
+  write 0644 /etc/resolv.conf 'nameserver 10.0.0.53
+'
+  # pve-cluster wants the name to mean the address that others reach it by.
+  write 0644 /etc/hosts '127.0.0.1 localhost.localdomain localhost
+10.0.0.7 edge01.example.org edge01
+
+::1 ip6-localhost ip6-loopback
+'
+  ifreload -a
+}
+step network network
+
+# --- where packages come from -------------------------------------------------------------------
+
+sources() {
+  # The enterprise repository answers 401 without a subscription.
+  rm -f /etc/apt/sources.list.d/{pve-enterprise,ceph}.{list,sources}
+  write 0644 /etc/apt/sources.list.d/deployer-proxmox.sources 'Types: deb
+URIs: http://download.proxmox.com/debian/pve
+Suites: trixie
+Components: pve-no-subscription
+Signed-By: /usr/share/keyrings/proxmox-archive-keyring.gpg
+'
+}
+step sources sources
+
+# --- language, time -----------------------------------------------------------------------------
+
+step locale write 0644 /etc/default/locale 'LANG=en_US.UTF-8
+'
+
+# --- accounts -----------------------------------------------------------------------------------
+
+step root passwd -q -l root
+
+# The account that Deployer verifies with: no password, no sudo, and a key that allows no forwarding.
+step deployer user deployer /bin/sh -r -d /var/lib/deployer
+step deployer keys deployer 'restrict ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFEaJ5p1gk0wU4bJ7yqT8rXq3o9m0Yy0c2y6s7k5DEPL deployer
+'
+
+# --- tell Deployer that this system runs, and leave nothing behind --------------------------------
+
+rm -f "$SELF"
+ssh_keys=$(cut -d' ' -f1,2 /etc/ssh/ssh_host_*_key.pub | sed 's/.*/"&"/' | paste -sd,)
+body="{\"ssh_host_keys\": [$ssh_keys], \"facts\": {\"problems\": [$problems]}}"
+for pause in 1 2 3 5 5 10 10 20 30 30 60 60 120 120 300; do
+  curl -fsS -m 20 -H 'Content-Type: application/json' -d "$body" \
+    http://10.0.0.5:8081/d/TOKEN-PHONE-HOME/phone-home/first_boot && exit 0
+  sleep "$pause"
+done
+exit 1
