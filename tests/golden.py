@@ -96,10 +96,11 @@ def defaults(family: str, layout: str = "plain") -> dict[str, Any]:
 
 def _with_defaults(family: str, profile: dict[str, Any]) -> dict[str, Any]:
     own = defaults(family, profile.get("storage", {}).get("layout", "plain"))
-    return {
-        name: {**own.get(name, {}), **value} if isinstance(value, dict) else value
-        for name, value in {**own, **profile}.items()
-    }
+    merged = {**own, **profile}
+    for name in own.keys() & profile.keys():
+        if isinstance(own[name], dict) and isinstance(profile[name], dict):
+            merged[name] = {**own[name], **profile[name]}
+    return merged
 
 
 def snapshot(found: FoundFamily, host: dict[str, Any], profile: dict[str, Any]) -> Snapshot:
