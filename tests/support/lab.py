@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from deployer.core.inventory import HostSpec
 from deployer.media import library
 from deployer.media.build import build_debian_root
 from deployer.media.build.workshop import sha256
@@ -93,6 +94,16 @@ class Lab(LiveService):
         ssh = {"address": "127.0.0.1", "port": machine.ssh_port}
         ok(self.api.post("/api/v1/hosts", json={"name": "web01", "macs": [MAC], "ssh": ssh}))
         self.describes_profile(**profile)
+
+    def has_interfaces(self, *interfaces: dict[str, Any]) -> None:
+        """web01 has a network of these."""
+        host = ok(self.api.get("/api/v1/hosts/web01"))
+        spec = {k: v for k, v in host.items() if k in HostSpec.model_fields}
+        network = {"interfaces": list(interfaces)}
+        ok(self.api.put("/api/v1/hosts/web01", json={**spec, "network": network}))
+
+    def keeps_secret(self, name: str, value: str) -> None:
+        ok(self.api.post("/api/v1/secrets", json={"name": name, "value": value}))
 
     def describes_profile(self, **profile: Any) -> None:
         public = self.key().with_suffix(".pub").read_text().strip()
