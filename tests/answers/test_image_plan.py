@@ -191,20 +191,8 @@ def test_a_variable_that_makes_no_plan_is_named(variables: dict[str, Any], findi
     assert found.startswith(finding)
 
 
-VOLUMES = st.lists(
-    st.fixed_dictionaries(
-        {
-            "mount": st.from_regex(r"(/[A-Za-z0-9][A-Za-z0-9._-]{0,20}){1,3}", fullmatch=True),
-            "size": st.integers(300 * 2**20, 2**40),
-            "fs": st.sampled_from(["ext4", "xfs", "btrfs"]),
-        }
-    ),
-    max_size=5, unique_by=lambda volume: volume["mount"],
-)  # fmt: skip
-
-
 @often
-@given(VOLUMES, st.integers(0, 2**34), st.sampled_from(["plain", "lvm", "raid1"]))
+@given(strategies.VOLUMES, st.integers(0, 2**34), st.sampled_from(["plain", "lvm", "raid1"]))
 def test_any_volumes_make_a_plan_in_which_each_can_be_made_and_mounted(
     volumes: list[dict[str, Any]], swap: int, layout: str
 ) -> None:
