@@ -36,6 +36,9 @@ _PROGRAMS = {
     "depmod": "kmod",
     "grub-mkimage": "grub-common",
     "gpgv": "gpgv",
+    "qemu-img": "qemu-utils",
+    "sfdisk": "fdisk",
+    "blkid": "util-linux",
 }
 GRUB_MODULES = Path("/usr/lib/grub/x86_64-efi")
 
