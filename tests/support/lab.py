@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deployer.core.inventory import HostSpec
 from deployer.media import library
 from deployer.media.build import build_debian_root, import_disk_image
 from deployer.settings import Settings
@@ -84,10 +83,8 @@ class Lab(LiveService):
 
     def has_interfaces(self, *interfaces: dict[str, Any]) -> None:
         """web01 has a network of these."""
-        host = ok(self.api.get("/api/v1/hosts/web01"))
-        spec = {k: v for k, v in host.items() if k in HostSpec.model_fields}
         network = {"interfaces": list(interfaces)}
-        ok(self.api.put("/api/v1/hosts/web01", json={**spec, "network": network}))
+        ok(self.api.patch("/api/v1/hosts/web01", json={"network": network}))
 
     def keeps_secret(self, name: str, value: str) -> None:
         ok(self.api.post("/api/v1/secrets", json={"name": name, "value": value}))
