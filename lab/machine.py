@@ -72,6 +72,10 @@ class Machine:
         return self.folder / f"{self.name}.console"
 
     @property
+    def _keyboard(self) -> Path:
+        return self.folder / f"{self.name}.serial"
+
+    @property
     def _control(self) -> Path:
         return self.folder / f"{self.name}.qmp"
 
@@ -82,6 +86,7 @@ class Machine:
             if not disk.path.exists():
                 _make_disk(disk)
         self._control.unlink(missing_ok=True)
+        self._keyboard.unlink(missing_ok=True)
         with (self.folder / f"{self.name}.qemu.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -95,7 +100,8 @@ class Machine:
             "-M", "q35,graphics=off" if self.firmware == "bios" else "q35",
             "-m", str(self.memory_mib), "-smp", "2",
             "-display", "none", "-nodefaults", "-monitor", "none",
-            "-chardev", f"file,id=console,path={self.console_file},append=on",
+            "-chardev", f"socket,id=console,path={self._keyboard},server=on,wait=off,"
+            f"logfile={self.console_file},logappend=on",
             "-serial", "chardev:console",
             "-qmp", f"unix:{self._control},server=on,wait=off",
             "-device", "virtio-rng-pci",
@@ -157,6 +163,14 @@ class Machine:
     def power_down(self) -> None:
         """Press the power button briefly: the system shuts down by itself."""
         self._tell("system_powerdown")
+
+    def types(self, text: str) -> None:
+        """Type at the serial console, as a person would."""
+        with socket.socket(socket.AF_UNIX) as serial:
+            serial.connect(str(self._keyboard))
+            for letter in text:
+                serial.sendall(letter.encode())
+                time.sleep(0.02)  # the port holds 16 of them
 
     def _tell(self, command: str) -> None:
         with socket.socket(socket.AF_UNIX) as control:

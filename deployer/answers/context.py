@@ -10,7 +10,7 @@
 | `urls` | `base`, `answers`, `phone_home`, `progress`, `disks`, `logs`, `image`, `boot_image` |
 | `service` | `ssh_key`: the public key with which we log in to verify |
 | `secrets` | the values of the secrets that the profile names, by name; answer files only |
-| `storage` | `volumes`: `mount`, `size_mib` (none: the rest), `fs` or none; `swap_mib` or none |
+| `storage` | `volumes`: `mount`, `name`, `size_mib` or none (the rest), `fs` or none; `swap_mib` |
 | `boot_nic` | a static NIC that is installed from: `address`, `netmask`, `gateway`, `dns` |
 | `release` | `version` and what the family knows of it (`facts` in family.yaml) |
 | `machine` | `mac` (and `bootif`), `uuid`, `serial`, `firmware` as it showed them, or none |
@@ -22,7 +22,9 @@ disk}`) holds its value.
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from deployer.core.ids import short
@@ -134,12 +136,29 @@ def _with_values(given: Any, secrets: dict[str, str]) -> Any:
 
 def _storage(profile: ProfileSpec) -> dict[str, Any]:
     """Sizes as installers take them; they are rounded down, so that they still fit."""
-    volumes = [
-        {"mount": v.mount, "size_mib": v.size // 2**20 if v.size else None, "fs": v.fs}
-        for v in profile.storage.file_systems()
-    ]
+    names = {"swap"}
+    volumes = []
+    for volume in profile.storage.file_systems():
+        names.add(name := _volume_name(volume.mount, names))
+        size = volume.size // 2**20 if volume.size else None
+        volumes.append({"mount": volume.mount, "name": name, "size_mib": size, "fs": volume.fs})
     swap = profile.storage.swap
     return {"volumes": volumes, "swap_mib": None if swap is None else swap // 2**20}
+
+
+# lvm(8): names that begin or go on like this are for its own use.
+_OF_LVM = re.compile(
+    r"(snapshot|pvmove)|.*_(cdata|cmeta|corig|cpool|cvol|wcorig|mimage|mlog|pmspare|rimage|rmeta|tdata"
+    r"|tmeta|vdata|vorigin)"
+)
+
+
+def _volume_name(mount: str, taken: set[str]) -> str:
+    """`var_log` of /var/log: what a partition (36 letters) or logical volume can be called."""
+    name = mount.strip("/").replace("/", "_") or "root"
+    if name in taken or len(name) > 32 or _OF_LVM.match(name):
+        return next(f"volume{n}" for n in count(1) if f"volume{n}" not in taken)
+    return name
 
 
 def _boot_nic(host: HostSpec, machine: Machine) -> dict[str, Any]:

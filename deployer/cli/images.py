@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.text import Text
@@ -13,7 +13,9 @@ from rich.text import Text
 from deployer.cli import output
 from deployer.cli.connection import complete_image, connect
 from deployer.cli.options import AsJson
+from deployer.core.profiles import Arch
 from deployer.core.sizes import show_size
+from deployer.core.text import check_name
 from deployer.errors import DeployerError, Invalid
 
 app = typer.Typer(no_args_is_help=True, help="Boot media and roots: list, show, build, add.")
@@ -149,20 +151,32 @@ def _builder(
 def add(
     source: Annotated[
         str,
-        typer.Argument(metavar="DIR|NAME", help="A folder with an image.json, or debian-12, ..."),
+        typer.Argument(
+            metavar="DIR|FILE|NAME",
+            help="A folder with an image.json, a qcow2 or raw disk, or debian-12, ...",
+        ),
     ],
     mirror: _Mirror = None,
     folder: Annotated[
         Path | None, typer.Option("--dir", help="Fetch into this folder, and do not register it.")
     ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the image of FILE is called; its own name without.")
+    ] = None,
+    arch: Annotated[str, typer.Option(help="What the system in FILE runs on.")] = "x86_64",
 ) -> None:
     """Bring in an image, every file checked, and register it.
 
-    DIR is what `deployer image build` made. NAME is a distribution's own installer for the
+    DIR is what `deployer image build` made. FILE is the image of a disk (qcow2 or raw), such as
+    distributions publish for clouds; a profile of `os: image`, `release: custom` names it in
+    `vars.image`. NAME is a distribution's own installer for the
     network, fetched from its packages or its mirror, signatures checked.
     """
     from deployer.cli import local
 
+    if Path(source).is_file():
+        _add_disk(Path(source), name, arch, folder)
+        return
     match = _INSTALLER.fullmatch(source)
     if match is None or Path(source).is_dir():
         with local.parts() as parts:
@@ -178,6 +192,39 @@ def add(
     with local.parts() as parts:
         target = parts.settings.images_dir / installer_name(release, arch)
         _fetch(target, release, arch, mirror)
+        _register(parts, target)
+
+
+def _add_disk(source: Path, name: str | None, arch: str, folder: Path | None) -> None:
+    """The image of a disk, converted and checked."""
+    from deployer.cli import local
+    from deployer.media import build
+
+    try:
+        name = check_name(name or source.stem)
+    except ValueError as error:
+        raise Invalid(
+            f"the image's name {error}", field="name", remedy="give it by --name"
+        ) from None
+    if arch not in get_args(Arch):
+        raise Invalid(
+            f"there is no arch {arch!r}", field="arch", value=arch,
+            remedy=f"choose {', '.join(get_args(Arch))}",
+        )  # fmt: skip
+
+    def make(target: Path) -> None:
+        try:
+            build.import_disk_image(target, source=source, name=name, arch=arch, log=output.note)
+        except build.BuildError as error:
+            raise DeployerError(str(error), remedy=error.remedy) from None
+
+    if folder is not None:
+        make(folder)
+        output.say(output.safe(f"add it with: deployer image add {folder}"))
+        return
+    with local.parts() as parts:
+        target = parts.settings.images_dir / name
+        make(target)
         _register(parts, target)
 
 

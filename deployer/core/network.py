@@ -176,3 +176,15 @@ class Network(BaseModel):
                     " of a NIC"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _a_vlan_fits_into_its_link(self) -> Network:
+        mtus = {i.name or i.mac: i.mtu for i in self.interfaces}
+        for vlan in (i for i in self.interfaces if i.vlan and i.mtu):
+            link = vlan.vlan.link if vlan.vlan else None
+            if (most := mtus.get(link)) and vlan.mtu and vlan.mtu > most:
+                raise ValueError(
+                    f"{vlan.name} has mtu {vlan.mtu}, and its link {link} only {most}; the kernel"
+                    " refuses that: raise the one or lower the other"
+                )
+        return self

@@ -173,6 +173,13 @@ class Storage(_Model):
         root = given.pop("/", Volume(mount="/"))
         return [root, *sorted(given.values(), key=lambda volume: volume.mount)]
 
+    def needs(self, system: int) -> int:
+        """Bytes of a disk that holds all of them; `system` is what the system itself takes."""
+        sizes = [volume.size or 0 for volume in self.file_systems()]
+        asked = sum(sizes) + (self.swap or 0)
+        # Beside them stands what a machine needs to boot, and / where it has no size.
+        return asked + max(0 if sizes[0] else system, 2 * 10**9) if asked else system
+
     @model_validator(mode="after")
     def _volumes_add_up(self) -> Storage:
         mounts = [volume.mount for volume in self.volumes]

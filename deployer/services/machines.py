@@ -340,7 +340,8 @@ def choose_disk(
     if deployment.state not in (State.BOOTING, State.INSTALLING):
         raise _nothing_here()
     snapshot = Snapshot.from_json(deployment.snapshot)
-    needed = (snapshot.image or {}).get("min_disk_size", 0)
+    system = (snapshot.image or {}).get("min_disk_size", 0)
+    needed = snapshot.profile.storage.needs(system)
     by, now = f"machine {address}", parts.clock()
     try:
         storage = snapshot.profile.storage

@@ -79,3 +79,15 @@ PROFILES = st.fixed_dictionaries(
         "vars": st.dictionaries(NAMES, LINES, max_size=2),
     },
 )  # fmt: skip
+
+# Whether they add up, the description itself says: not every list of them does.
+VOLUMES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "mount": st.from_regex(r"(/[A-Za-z0-9][A-Za-z0-9._-]{0,20}){1,3}", fullmatch=True),
+            "size": st.integers(300 * 2**20, 2**40),
+            "fs": st.sampled_from(["ext4", "xfs", "btrfs"]),
+        }
+    ),
+    max_size=5, unique_by=lambda volume: volume["mount"],
+)  # fmt: skip

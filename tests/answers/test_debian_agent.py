@@ -181,6 +181,74 @@ def test_a_mirror_is_made_of_both_disks_and_starts_by_uefi_from_either(machine: 
     )
 
 
+VOLUMES = {
+    "swap": "1GiB",
+    "volumes": [{"mount": "/", "size": "3GiB"}, {"mount": "/srv", "fs": "xfs"}],
+}
+
+
+def formatted(fs: str, mount: str) -> str:
+    shape = (
+        "method{{ format }} format{{ }} use_filesystem{{ }} filesystem{{ {} }} mountpoint{{ {} }} ."
+    )
+    return shape.format(fs, mount)
+
+
+@pytest.mark.parametrize(
+    ("profile", "recipe"),
+    [
+        ({"storage": VOLUMES}, [
+            "1073 1073 1073 linux-swap method{ swap } format{ } .",
+            "3221 3221 3221 ext4 " + formatted("ext4", "/"),
+            "2000 2000 -1 xfs " + formatted("xfs", "/srv"),
+        ]),
+        ({"storage": {**VOLUMES, "layout": "lvm"}}, [
+            "1024 1024 1024 ext4 $defaultignore{ } " + formatted("ext4", "/boot"),
+            "1073 1073 1073 linux-swap $lvmok{ } lv_name{ swap } method{ swap } format{ } .",
+            "3221 3221 3221 ext4 $lvmok{ } lv_name{ root } " + formatted("ext4", "/"),
+            "2000 2000 -1 xfs $lvmok{ } lv_name{ srv } " + formatted("xfs", "/srv"),
+        ]),
+    ],
+    indirect=["profile"], ids=["plain", "lvm"],
+)  # fmt: skip
+def test_volumes_and_swap_are_in_the_recipe_the_one_that_grows_last(
+    machine: Machine, recipe: list[str]
+) -> None:
+    machine.root.has_disk("vda", 8 * GIB, "A")
+    machine.agent("start")
+    machine.agent("disks")
+    assert machine.answers_given["partman-auto/expert_recipe"] == " ".join(
+        ["deployer :: 1 1 1 free $iflabel{ gpt } method{ biosgrub } .", *recipe]
+    )
+
+
+@pytest.mark.parametrize("profile", [{"storage": {**VOLUMES, "layout": "raid1"}}], indirect=True)
+def test_in_a_mirror_each_volume_is_on_both_disks(machine: Machine) -> None:
+    machine.root.has_disk("vda", 8 * GIB, "A")
+    machine.root.has_disk("vdb", 8 * GIB, "B")
+    machine.agent("start")
+    machine.agent("disks")
+    given = machine.answers_given
+    assert given["partman-auto-raid/recipe"] == (
+        "1 2 0 swap - /dev/vda2#/dev/vdb2 . 1 2 0 ext4 / /dev/vda3#/dev/vdb3 ."
+        " 1 2 0 xfs /srv /dev/vda4#/dev/vdb4 ."
+    )
+    assert given["partman-auto/expert_recipe"].count(" raid method{ raid } .") == 3
+
+
+@pytest.mark.parametrize("profile", [{"storage": VOLUMES}], indirect=True)
+def test_a_disk_too_small_for_its_volumes_is_none_that_may_be_written(machine: Machine) -> None:
+    machine.root.has_disk("vda", 5 * GIB, "A")
+    machine.agent("start")
+    process = machine.root.starts("sh", "/tmp/agent.sh", "disks")
+    try:
+        machine.live.waits_for(machine.id, "failed")
+        assert "smaller than 6.3 GB" in machine.deployment["cause"]
+        assert machine.answers_given == {}
+    finally:
+        machine.root.stops(process)
+
+
 def test_two_disks_that_fit_stop_the_installer_before_partitioning(machine: Machine) -> None:
     machine.root.has_disk("vda", 8 * GIB, "A")
     machine.root.has_disk("vdb", 8 * GIB, "B")

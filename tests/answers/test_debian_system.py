@@ -106,3 +106,12 @@ def test_repositories_are_files_that_apt_reads(target: Target) -> None:
     assert 'Acquire::http::Proxy "http://proxy.example.org:3142";' in target.runs(
         "apt-config", "dump"
     )
+
+
+def test_a_task_that_tasksel_passed_over_is_an_error(target: Target) -> None:
+    with pytest.raises(AssertionError, match="there is no task web-server"):
+        target.becomes("tasks")
+    descriptions = target.root / "usr/share/tasksel/descs"
+    descriptions.mkdir(parents=True)
+    (descriptions / "debian-tasks.desc").write_text("Task: web-server\nSection: server\n")
+    target.becomes("tasks")

@@ -42,8 +42,8 @@ def test_tokens_and_password_hashes_are_masked_wherever_they_stand(service: Serv
 @on_sqlite
 def test_apart_from_secrets_and_ids_it_is_what_the_machine_will_get(service: Service) -> None:
     service.knows()
-    shown = dry_run(service, vars={"swap_mib": 64})
-    id_, machine = service.deploys(vars={"swap_mib": 64}), service.machine()
+    shown = dry_run(service, vars={"boot_mib": 300})
+    id_, machine = service.deploys(vars={"boot_mib": 300}), service.machine()
     script = machine.asks()
     machine.fetches_plan()
     plan = json.dumps(machine.plan)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from deployer.answers import prepare
 from deployer.answers.installers.live_image import Plan
@@ -67,7 +70,7 @@ def test_any_description_makes_a_plan_that_says_the_same(
     )  # fmt: skip
     assert made["storage"]["layout"] == spec.storage.layout
     assert [system[f] for f in ("locale", "keyboard", "timezone", "packages")] == [
-        spec.locale, spec.keyboard, spec.timezone, spec.packages,
+        spec.locale, spec.keyboard, spec.timezone, list(dict.fromkeys(spec.packages)),
     ]  # fmt: skip
     shown = [{**user, "system": False} for user in spec.model_dump(mode="json")["users"]]
     assert [user for user in system["users"] if not user["system"]] == shown
@@ -136,8 +139,8 @@ def test_a_script_that_bash_cannot_read_is_named(field: str, script: str, words:
         ),
         ({"arch": "arm64"}, ["arch: Image of a disk or a Debian root cannot do 'arm64'"]),
         (
-            {"storage": {"layout": "raid1"}},
-            ["storage.layout: Image of a disk or a Debian root cannot do 'raid1'"],
+            {"package_groups": ["web-server"]},
+            ["package_groups: Image of a disk or a Debian root cannot do 'web-server'"],
         ),
         (
             {"kernel_args": ["quiet", "init=/bin/sh", "rd.break"]},
@@ -179,7 +182,6 @@ def test_a_mirror_for_an_image_that_does_not_say_its_suite_is_no_guess() -> None
     ("variables", "finding"),
     [
         ({"esp_mib": 1}, "storage.esp_mib: Input should be greater than or equal to 64"),
-        ({"swap_mib": "much"}, "storage.swap_mib: Input should be a valid integer"),
         ({"boot_mib": None}, "storage.boot_mib: Input should be a valid integer"),
     ],
     ids=str,
@@ -187,6 +189,84 @@ def test_a_mirror_for_an_image_that_does_not_say_its_suite_is_no_guess() -> None
 def test_a_variable_that_makes_no_plan_is_named(variables: dict[str, Any], finding: str) -> None:
     (found,) = findings(vars=variables)
     assert found.startswith(finding)
+
+
+@often
+@given(strategies.VOLUMES, st.integers(0, 2**34), st.sampled_from(["plain", "lvm", "raid1"]))
+def test_any_volumes_make_a_plan_in_which_each_can_be_made_and_mounted(
+    volumes: list[dict[str, Any]], swap: int, layout: str
+) -> None:
+    storage = {"volumes": volumes, "swap": swap, "layout": layout}
+    try:
+        ProfileSpec.model_validate({"name": "x", "os": "image", "release": "x", "storage": storage})
+    except ValidationError:
+        assume(False)  # it is the description that is wrong
+    made = plan(profile={**PROFILE, "storage": storage})["storage"]
+    given = {v["mount"]: (v["size"] // 2**20, v["fs"]) for v in volumes}
+    shown = {v["mount"]: (v["size_mib"], v["fs"]) for v in made["volumes"]}
+    assert shown == {"/": (None, "ext4"), **given}
+    assert made["swap_mib"] == swap // 2**20
+    mounts = list(shown)
+    assert mounts == sorted(mounts), "what is mounted within another comes after it"
+    names = [volume["name"] for volume in made["volumes"]]
+    assert len({*names, "swap", "boot"}) == len(names) + 2
+
+
+@pytest.mark.parametrize(
+    ("storage", "packages"),
+    [
+        ({}, []),
+        ({"layout": "lvm"}, []),
+        ({"layout": "raid1"}, ["mdadm"]),
+        ({"layout": "encrypted", "passphrase": {"secret": "disk"}}, ["cryptsetup-initramfs"]),
+        ({"volumes": [{"mount": "/a", "size": "1GB", "fs": "btrfs"},
+                      {"mount": "/", "fs": "xfs"}]}, ["xfsprogs", "btrfs-progs"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_its_storage_needs_is_installed_before_the_profiles_packages(
+    storage: dict[str, Any], packages: list[str]
+) -> None:
+    made = plan(profile={**PROFILE, "storage": storage, "packages": ["figlet", *packages]})
+    assert made["system"]["packages"] == [*packages, "figlet"]
+
+
+def test_the_passphrase_is_in_the_plan_and_nowhere_else() -> None:
+    encrypted = {"layout": "encrypted", "passphrase": {"secret": "disk"}}
+    made = plan(profile={**PROFILE, "storage": encrypted})
+    assert made["storage"].pop("passphrase") == "SECRET-VALUE"
+    assert "SECRET-VALUE" not in json.dumps(made)
+
+
+@pytest.mark.parametrize(
+    ("volumes", "finding"),
+    [
+        ([{"mount": "/srv", "size": "100MiB", "fs": "xfs"}],
+         "storage.volumes: /srv has 100 MiB, and xfs needs 300"),
+        ([{"mount": "/srv", "size": "100MiB", "fs": "btrfs"}],
+         "storage.volumes: /srv has 100 MiB, and btrfs needs 128"),
+        ([{"mount": "/", "size": "1GB"}, {"mount": "/srv"}],
+         "storage.volumes: / has 953 MiB, and the image 1144"),
+        ([{"mount": "/srv", "size": "64MiB"}], None),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_volume_that_cannot_be_made_or_filled_is_named(
+    volumes: list[dict[str, Any]], finding: str | None
+) -> None:
+    assert findings(storage={"volumes": volumes}) == ([finding] if finding else [])
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [{"layout": "lvm"}, {"swap": "1GB"}, {"volumes": [{"mount": "/srv", "size": "1GB"}]}],
+    ids=str,
+)
+def test_an_image_of_a_whole_disk_is_not_divided_anew(storage: dict[str, Any]) -> None:
+    snapshot = golden.snapshot(IMAGE, HOST, {**PROFILE, "storage": storage})
+    image = {**(snapshot.image or {}), "kind": "raw-zst"}
+    (finding,) = golden.rendered(IMAGE, replace(snapshot, image=image))[1]
+    assert "this image is one of a whole disk" in finding.message
 
 
 @pytest.mark.parametrize("verify", [{}, False], ids=["verified", "unverified"])

@@ -80,11 +80,12 @@ def test_what_it_takes_is_no_finding(text: str) -> None:
     assert found(text) == []
 
 
-def checked(text: str) -> list[Finding]:
+def checked(text: str, *groups: str) -> list[Finding]:
     family = golden.found("debian")
     answer = family.family.answers[0]
     installer = prepare.INSTALLERS["debian_installer"]
-    return installer.check(answer, text, {"profile": {"scripts": {}}})
+    profile = {"scripts": {}, "package_groups": list(groups)}
+    return installer.check(answer, text, {"profile": profile})
 
 
 def preseed() -> str:
@@ -102,6 +103,12 @@ def test_a_finding_has_file_line_and_remedy() -> None:
     assert text.split("\n")[(finding.line or 0) - 1] == "d-i passwd/make-user boolean no"
     assert finding.message.endswith("passwd/make-user: a boolean is true or false, not 'no'")
     assert "template" in str(finding.remedy)
+
+
+def test_a_group_of_packages_that_is_no_task_is_found() -> None:
+    assert checked(preseed(), "web-server", "standard") == []
+    (finding,) = checked(preseed(), "web-server", "^minimal-environment")
+    assert "'^minimal-environment' is no task of Debian's" in finding.message
 
 
 def test_a_question_that_would_wait_is_found() -> None:

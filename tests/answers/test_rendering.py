@@ -207,3 +207,23 @@ def test_a_broken_family_stops_the_start_with_file_and_field(
     with pytest.raises(ConfigurationError) as refusal:
         Catalogue([folder.root])
     assert words in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("mounts", "names"),
+    [
+        (["/var/log", "/var"], ["root", "var", "var_log"]),
+        (["/var/log", "/var_log"], ["root", "var_log", "volume1"]),
+        (["/root", "/swap"], ["root", "volume1", "volume2"]),
+        # lvm(8) keeps names that hold _tdata or begin with snapshot.
+        (["/srv/tdata", "/snapshots", "/volume1"], ["root", "volume1", "volume2", "volume3"]),
+        (["/srv/" + "a" * 40], ["root", "volume1"]),
+    ],
+    ids=str,
+)
+def test_each_volume_has_a_name_of_its_own(mounts: list[str], names: list[str]) -> None:
+    volumes = [{"mount": mount, "size": "1GB"} for mount in mounts]
+    profile = {"name": "web", "storage": {"volumes": volumes}}
+    host = {"name": "web01", "macs": ["52:54:00:12:34:56"]}
+    seen = golden.context_of(golden.snapshot(golden.found("image"), host, profile))["storage"]
+    assert [volume["name"] for volume in seen["volumes"]] == names

@@ -154,3 +154,19 @@ def test_each_secret_that_a_profile_names_is_known_by_name() -> None:
     )  # fmt: skip
     assert profile.secret_names() == ["a", "b", "c", "d"]
     assert profile.secrets() == []
+
+
+@pytest.mark.parametrize(
+    ("storage", "needed"),
+    [
+        ({}, 4),
+        ({"swap": "1GB"}, 1 + 4),
+        ({"swap": "0B", "volumes": [{"mount": "/srv", "size": "10GB"}]}, 10 + 4),
+        ({"volumes": [{"mount": "/", "size": "9GB"}, {"mount": "/srv"}]}, 9 + 2),
+    ],
+    ids=str,
+)
+def test_a_disk_must_hold_what_has_a_size_and_the_system(
+    storage: dict[str, Any], needed: int
+) -> None:
+    assert Storage.model_validate(storage).needs(4 * 10**9) == needed * 10**9

@@ -14,7 +14,7 @@ import pytest
 from deployer.settings import Settings
 from lab.machine import DiskSpec, Firmware, Machine
 from tests.support.apt import Repository
-from tests.support.lab import Lab
+from tests.support.lab import INSTALL_SECONDS, MAC, Lab
 from tests.support.live import until
 from tests.support.service import ok
 
@@ -97,8 +97,7 @@ def test_an_installed_disk_becomes_the_image_of_another_machine(lab: Lab, tmp_pa
     with first:
         lab.becomes(id_, "ready", first)
         machine_id = lab.logs_in(first, "cat /etc/machine-id")
-        first.power_down()
-        until(lambda: not first.running, 120, "switched off")
+        switches_off(first)
     lab.brings_in(first.disks[0].path, "golden")
     second = lab.a_machine("bios", lab.disk("b", "6G"))
     second.ssh_port = first.ssh_port
@@ -139,6 +138,91 @@ def test_a_machine_is_installed_again_over_its_old_volume_group(lab: Lab) -> Non
     first, second = (text.split() for text in seen)
     assert len(first) == len(second) == 2, "one volume group"
     assert not set(first) & set(second), "nothing is left of the first"
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_a_mirror_starts_without_the_first_of_its_disks(lab: Lab, firmware: Firmware) -> None:
+    lab.builds(include=["mdadm"])
+    machine = lab.a_machine(firmware, lab.disk("a", "4G"), lab.disk("b", "4G"))
+    disk = {"serial": ["DISK-A", "DISK-B"]}
+    lab.describes(machine, storage={"layout": "raid1", "disk": disk, "swap": "200MiB"})
+    id_ = lab.arms()
+    with machine:
+        lab.becomes(id_, "ready", machine)
+        seen = lab.logs_in(machine, "findmnt -no SOURCE /; cat /proc/mdstat /proc/swaps")
+        assert seen.startswith("/dev/md") and seen.count("[2/2] [UU]") == 2
+        assert seen.split("Filename")[1].count("/dev/md") == 1
+        switches_off(machine)
+    machine.disks = machine.disks[1:]
+    position = len(machine.console())
+    with machine:
+        machine.wait_for_console("web01 login:", 600, after=position)
+        seen = lab.logs_in(
+            machine, "cat /proc/mdstat; lsblk -dno SERIAL /dev/vda; systemctl --failed"
+        )
+        assert seen.count("[2/1] [_U]") == 2 and "DISK-B" in seen
+        assert "0 loaded units listed" in seen
+
+
+def switches_off(machine: Machine) -> None:
+    machine.power_down()
+    until(lambda: not machine.running, 120, "switched off")
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(("firmware", "layout"), [("uefi", "lvm"), ("bios", "plain")])
+def test_volumes_of_every_kind_over_a_bond_with_a_tagged_network(
+    lab: Lab, firmware: Firmware, layout: str
+) -> None:
+    lab.builds(include=["xfsprogs", "btrfs-progs"])
+    machine = lab.a_machine(firmware)
+    volumes = [
+        {"mount": "/var/log", "size": "400MiB", "fs": "xfs"},
+        {"mount": "/var", "size": "1GiB"},
+        {"mount": "/", "size": "3GiB", "fs": "xfs"},
+        {"mount": "/srv/data", "fs": "btrfs"},
+    ]
+    disk = {"min_size": "5G"}
+    lab.describes(
+        machine, storage={"disk": disk, "layout": layout, "swap": "200MiB", "volumes": volumes}
+    )  # fmt: skip
+    bond = {"members": [MAC], "mode": "active-backup"}
+    lab.has_interfaces(
+        {"name": "bond7", "bond": bond},
+        {"name": "tagged", "vlan": {"id": 42, "link": "bond7"}, "addresses": ["10.42.0.7/24"]},
+    )
+    id_ = lab.arms()
+    with machine:
+        lab.becomes(id_, "ready", machine)
+        mounts = lab.logs_in(machine, "findmnt --real -rno TARGET,FSTYPE; cat /proc/swaps")
+        assert {"/ xfs", "/var ext4", "/var/log xfs", "/srv/data btrfs"} <= set(mounts.splitlines())
+        assert "204796" in mounts
+        size = int(lab.logs_in(machine, "findmnt -bno SIZE /srv/data"))
+        assert size > 1.5 * 10**9, "it takes what the others leave"
+        links = lab.logs_in(machine, "ip -d -br addr; cat /proc/net/bonding/bond7; networkctl; "
+                            "systemctl --failed")  # fmt: skip
+        assert "tagged@bond7" in links and "10.42.0.7/24" in links and "10.0.2.15/24" in links
+        assert "fault-tolerance (active-backup)" in links and f"HW addr: {MAC}" in links
+        assert "0 loaded units listed" in links
+
+
+@pytest.mark.e2e
+def test_an_encrypted_system_starts_when_somebody_types_the_passphrase(lab: Lab) -> None:
+    lab.builds(include=["cryptsetup-initramfs"])
+    machine = lab.a_machine("bios")
+    lab.keeps_secret("disk", "correct horse 'battery'")
+    encrypted = {"layout": "encrypted", "passphrase": {"secret": "disk"}, "swap": "200MiB"}
+    lab.describes(machine, storage={"disk": {"min_size": "5G"}, **encrypted})
+    id_ = lab.arms()
+    with machine:
+        machine.wait_for_console("Please unlock disk", INSTALL_SECONDS)
+        assert lab.state(id_) == "first_boot"
+        machine.types("correct horse 'battery'\n")
+        lab.becomes(id_, "ready", machine)
+        seen = lab.logs_in(machine, "lsblk -rno NAME,TYPE,MOUNTPOINT; cat /etc/crypttab")
+        assert "crypt0 crypt" in seen and "vg0-root lvm /" in seen and "vg0-swap lvm [SWAP]" in seen
+        assert "correct horse" not in machine.console().replace("correct horse 'battery'\n", "")
 
 
 @pytest.mark.e2e

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Sequence
@@ -10,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deployer.media import library
-from deployer.media.build import build_debian_root
-from deployer.media.build.workshop import sha256
+from deployer.media.build import build_debian_root, import_disk_image
 from deployer.settings import Settings
 from deployer.store import images
 from lab.machine import DiskSpec, Firmware, Machine, best_accelerator, free_port
@@ -47,20 +45,9 @@ class Lab(LiveService):
             self._register(CACHE / "images" / name)
 
     def brings_in(self, disk: Path, name: str) -> None:
-        """Make a raw image of a disk, and add it as an operator would."""
+        """Add a disk (qcow2) as an image, as an operator would."""
         folder = self.folder / name
-        folder.mkdir()
-        raw = folder / "disk.raw"
-        subprocess.run(["qemu-img", "convert", "-O", "raw", str(disk), str(raw)], check=True)
-        size = raw.stat().st_size
-        subprocess.run(["zstd", "-q", "-T0", "--rm", str(raw)], check=True)
-        packed = folder / "disk.raw.zst"
-        entry = {"path": packed.name, "size": packed.stat().st_size, "sha256": sha256(packed)}
-        manifest = {
-            "name": name, "kind": "raw-zst", "arch": "x86_64", "files": [entry],
-            "unpacked_size": size, "min_disk_size": size,
-        }  # fmt: skip
-        (folder / "image.json").write_text(json.dumps(manifest))
+        import_disk_image(folder, source=disk, name=name, log=lambda _: None)
         self._register(folder)
 
     def builds(self, release: str = "12", include: Sequence[str] = ()) -> None:
@@ -93,6 +80,14 @@ class Lab(LiveService):
         ssh = {"address": "127.0.0.1", "port": machine.ssh_port}
         ok(self.api.post("/api/v1/hosts", json={"name": "web01", "macs": [MAC], "ssh": ssh}))
         self.describes_profile(**profile)
+
+    def has_interfaces(self, *interfaces: dict[str, Any]) -> None:
+        """web01 has a network of these."""
+        network = {"interfaces": list(interfaces)}
+        ok(self.api.patch("/api/v1/hosts/web01", json={"network": network}))
+
+    def keeps_secret(self, name: str, value: str) -> None:
+        ok(self.api.post("/api/v1/secrets", json={"name": name, "value": value}))
 
     def describes_profile(self, **profile: Any) -> None:
         public = self.key().with_suffix(".pub").read_text().strip()

@@ -271,6 +271,7 @@ def test_t119_no_plan_names_a_disk_before_the_rule_was_applied(
     assert "/dev/sd" not in machine.fetches_plan().text
     assert set(machine.plan["storage"]) == {
         "layout", "esp_mib", "boot_mib", "swap_mib", "volume_group",
+        "passphrase", "volumes",
     }  # fmt: skip
 
 

@@ -151,6 +151,7 @@ class DebianInstaller:
             shell = "bash" if text.startswith("#!/bin/bash") else "sh"
             return [*check_shell(text, shell, answer.path, answer.path), *_scripts(answer, context)]
         selections, findings = parse(text, answer.path)
+        findings += _tasks(context["profile"]["package_groups"])
         findings += _judged(selections, answer.path)
         # Its words say less than ours; it is asked for what ours may have overlooked.
         return findings or _debconf(text, answer.path)
@@ -186,6 +187,16 @@ def _scripts(answer: Answer, context: dict[str, Any]) -> Iterator[Finding]:
     for name, shell in _SCRIPTS.get(answer.path, {}).items():
         if script := context["profile"]["scripts"][name]:
             yield from check_shell(script, shell, answer.path, f"scripts.{name}")
+
+
+def _tasks(groups: list[str]) -> Iterator[Finding]:
+    """Groups of packages are tasksel's tasks; whether there is such a task, the machine sees."""
+    for name in groups:
+        if not re.fullmatch(r"[a-z0-9-]+", name):
+            problem = (
+                f"package_groups: {name!r} is no task of Debian's; they are named as web-server"
+            )
+            yield Finding(problem, "see `tasksel --list-tasks`", field="package_groups", value=name)
 
 
 def _debconf(text: str, file: str) -> list[Finding]:

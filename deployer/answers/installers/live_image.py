@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deployer.answers.installers.base import check_shell
 from deployer.core.families import Answer
-from deployer.core.profiles import HttpUrl, PasswordHash, SshKey, UserName
+from deployer.core.profiles import (
+    FileSystem,
+    HttpUrl,
+    Layout,
+    MountPoint,
+    PasswordHash,
+    SshKey,
+    UserName,
+)
 from deployer.core.text import Block, HostName, Line
 from deployer.errors import Finding
 
@@ -31,12 +40,23 @@ class Urls(_Model):
     logs: HttpUrl
 
 
+class PlanVolume(_Model):
+    """A file system; without a size it takes what the others leave."""
+
+    mount: MountPoint
+    name: Line = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=36)
+    size_mib: int | None = Field(gt=0)
+    fs: FileSystem
+
+
 class Storage(_Model):
-    layout: Literal["plain", "lvm"]
+    layout: Layout
     esp_mib: int = Field(ge=64, le=4096)
     boot_mib: int = Field(ge=256, le=8192)
-    swap_mib: int = Field(ge=0, le=1024 * 1024)
+    swap_mib: int = Field(ge=0)
     volume_group: Line
+    passphrase: Annotated[Line, Field(min_length=1)] | None
+    volumes: list[PlanVolume] = Field(min_length=1)
 
 
 class Image(_Model):
@@ -116,12 +136,40 @@ class LiveImage:
             "scripts.post": plan.system.scripts.post,
             "scripts.first_boot": context["profile"]["scripts"]["first_boot"],
         }
-        return [
+        found = [
             finding
             for field, script in scripts.items()
             if script
             for finding in check_shell(script, "bash", answer.path, field)
         ]
+        return [*found, *_storage(plan, answer.path)]
+
+
+# What mkfs itself asks for: mkfs.xfs since 5.19, mkfs.btrfs for data and metadata of its own.
+_LEAST_MIB = {"ext4": 1, "xfs": 300, "btrfs": 128}
+
+
+def _storage(plan: Plan, file: str) -> Iterator[Finding]:
+    def finding(field: str, problem: str, remedy: str) -> Finding:
+        return Finding(f"{field}: {problem}", remedy, file=file, field=field)
+
+    storage, image = plan.storage, plan.image
+    if image.format != "tar.zst" and (
+        storage.layout != "plain" or storage.swap_mib or len(storage.volumes) > 1
+    ):
+        problem = "this image is one of a whole disk, which brings its own partitions"
+        yield finding(
+            "storage", problem, "remove layout, swap and volumes, or name a root archive"
+        )  # fmt: skip
+    for volume in storage.volumes:
+        if volume.size_mib is None:
+            continue
+        if volume.size_mib < (least := _LEAST_MIB[volume.fs]):
+            problem = f"{volume.mount} has {volume.size_mib} MiB, and {volume.fs} needs {least}"
+            yield finding("storage.volumes", problem, "make it larger, or use ext4")
+        if volume.mount == "/" and volume.size_mib * 2**20 < image.unpacked_size:
+            problem = f"/ has {volume.size_mib} MiB, and the image {image.unpacked_size // 2**20}"
+            yield finding("storage.volumes", problem, "make it larger")
 
 
 def _finding(file: str, problem: dict[str, Any]) -> Finding:

@@ -22,9 +22,9 @@ from deployer.media.build.workshop import (
 
 _LIVE_RELEASE = "12"
 _LIVE_PACKAGES = [
-    "bash", "busybox-static", "ca-certificates", "coreutils", "curl", "dmsetup", "dosfstools",
-    "e2fsprogs", "fdisk", "gdisk", "jq", "kmod", "lvm2", "mdadm", "mount", "pv", "tar", "udev",
-    "util-linux", "xfsprogs", "zstd",
+    "bash", "btrfs-progs", "busybox-static", "ca-certificates", "coreutils", "cryptsetup-bin",
+    "curl", "dmsetup", "dosfstools", "e2fsprogs", "fdisk", "gdisk", "jq", "kmod", "lvm2", "mdadm",
+    "mount", "pv", "tar", "udev", "util-linux", "xfsprogs", "zstd",
 ]  # fmt: skip
 # What a machine may need before and while its disks are written. Everything else (sound,
 # graphics, wireless, ...) would only make the download longer.
@@ -33,7 +33,7 @@ _MODULE_FOLDERS = [
     "drivers/scsi", "drivers/message/fusion", "drivers/block", "drivers/md", "drivers/virtio",
     "drivers/usb/host", "drivers/usb/storage", "drivers/hv", "drivers/char/hw_random",
     "drivers/input/keyboard", "drivers/firmware", "fs/ext4", "fs/jbd2", "fs/fat",
-    "fs/nls", "fs/xfs", "fs/efivarfs", "lib", "drivers/dca", "drivers/ptp",
+    "fs/nls", "fs/xfs", "fs/btrfs", "fs/efivarfs", "lib", "drivers/dca", "drivers/ptp",
 ]  # fmt: skip
 _MODULE_NAMES = [
     "virtio_net",
@@ -48,6 +48,17 @@ _MODULE_NAMES = [
     "crc32c_generic",
     "crc32c-intel",
     "crct10dif-pclmul",
+    # LUKS: dm-crypt and cryptsetup ask for these by name, so nothing depends on them.
+    "algif_hash",
+    "algif_skcipher",
+    "aesni-intel",
+    "aes_generic",
+    "xts",
+    "sha256_generic",
+    "sha512_generic",
+    # Btrfs, likewise.
+    "blake2b_generic",
+    "xxhash_generic",
 ]
 # Without these, network cards and disk controllers that need firmware stay silent.
 _FIRMWARE_PACKAGES = [

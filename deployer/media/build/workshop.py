@@ -37,6 +37,9 @@ _PROGRAMS = {
     "grub-mkimage": "grub-common",
     "gpgv": "gpgv",
     "mksquashfs": "squashfs-tools",
+    "qemu-img": "qemu-utils",
+    "sfdisk": "fdisk",
+    "blkid": "util-linux",
 }
 GRUB_MODULES = Path("/usr/lib/grub/x86_64-efi")
 

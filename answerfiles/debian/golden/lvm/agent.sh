@@ -272,7 +272,7 @@ divide() { # divide DISK ...: says nothing where the installer knows better, as 
     *) return 0 ;;
   esac
   debconf-set partman-partitioning/default_label gpt
-  recipe="512 512 512 ext4 \$defaultignore{ } method{ format } format{ } use_filesystem{ } filesystem{ ext4 } mountpoint{ /boot } . 2048 2048 2048 linux-swap \$lvmok{ } lv_name{ swap } method{ swap } format{ } . 2000 2000 -1 ext4 \$lvmok{ } lv_name{ root } method{ format } format{ } use_filesystem{ } filesystem{ ext4 } mountpoint{ / } ."
+  recipe="512 512 512 ext4 \$defaultignore{ } method{ format } format{ } use_filesystem{ } filesystem{ ext4 } mountpoint{ /boot } . 2000 2000 -1 ext4 \$lvmok{ } lv_name{ root } method{ format } format{ } use_filesystem{ } filesystem{ ext4 } mountpoint{ / } ."
   debconf-set partman-auto/expert_recipe "deployer :: $first $recipe"
 }
 

@@ -272,8 +272,8 @@ divide() { # divide DISK ...: says nothing where the installer knows better, as 
     *) return 0 ;;
   esac
   debconf-set partman-partitioning/default_label gpt
-  recipe="1024 1024 1024 raid method{ raid } . 2000 2000 -1 raid method{ raid } ."
-  debconf-set partman-auto-raid/recipe "1 2 0 swap - $(part "$1" 2)#$(part "$2" 2) . 1 2 0 ext4 / $(part "$1" 3)#$(part "$2" 3) ."
+  recipe="2000 2000 -1 raid method{ raid } ."
+  debconf-set partman-auto-raid/recipe "1 2 0 ext4 / $(part "$1" 2)#$(part "$2" 2) ."
   debconf-set partman-auto/expert_recipe "deployer :: $first $recipe"
 }
 
