@@ -27,7 +27,7 @@ say() { logger -t deployer "$*"; }
 NEWLINE=$(printf '\001')
 json() {
   printf '"%s"' "$(tr '\t\n' " $NEWLINE" | tr -cd "$NEWLINE"'\040-\176' |
-    sed "s/[\\\\\"]/\\\\&/g; s/$NEWLINE/\\\\n/g")"
+    sed "s/[\\\\\"]/\\\\&/g; s/$NEWLINE*\$//; s/$NEWLINE/\\\\n/g")"
 }
 json_of() { printf '%s' "$1" | json; }
 
@@ -90,6 +90,9 @@ upload_log() {
 
 start() {
   mkdir -p "$OWN"
+  # The installer's GNU wget would try twenty times, up to a quarter of an hour each, eight times over,
+  # before anybody is asked what to do about a mirror that hangs up.
+  printf 'tries = 3\nwaitretry = 3\ntimeout = 30\n' > /etc/wgetrc
   call 5 "$ANSWERS/system.sh" || fail start "system.sh cannot be fetched"
   mv "$CALL.answer" "$OWN/system.sh"
   check_identity
