@@ -23,7 +23,7 @@ from deployer.core.inventory import Firmware, HostSpec
 from deployer.core.profiles import ProfileSpec
 from deployer.core.tokens import Purpose
 from deployer.core.yamlfiles import load_all, load_one
-from deployer.errors import Finding
+from deployer.errors import Finding, Invalid
 from deployer.netboot import sites
 from deployer.netboot.loaders import standard
 
@@ -178,7 +178,10 @@ def current(family: str, case: str) -> dict[str, str]:
     if refused:
         return {"refused.txt": "".join(f"{f.message}: {f.remedy}\n" for f in refused)}
     firmware: Firmware = "bios" if example.endswith("-bios") else "uefi"
-    files, findings = rendered(family_found, of_case, firmware)
+    try:
+        files, findings = rendered(family_found, of_case, firmware)
+    except Invalid as error:  # what only goes together badly is refused by a template
+        return {"refused.txt": f"{error.message}: {error.remedy}\n"}
     assert not findings, findings
     boot = prepare.boot(family_found, context_of(of_case, firmware))
     return {"boot.ipxe": ipxe.script(boot), "boot.grub": grub.script(boot), **files}
