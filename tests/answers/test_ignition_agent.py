@@ -170,7 +170,7 @@ def test_an_end_that_nobody_expected_is_told_by_the_unit_for_failures(
     tmp_path: Path, family: str
 ) -> None:
     happened = Machine(tmp_path, family).runs("failed")
-    assert json.loads(happened[0].partition(" ")[2])["log_tail"] == "the journal's end\n"
+    assert json.loads(happened[0].partition(" ")[2])["log_tail"] == "the journal's end"
 
 
 @both

@@ -33,7 +33,7 @@ def test_ports_are_nics_without_addresses_and_come_before_their_bond() -> None:
 
 def test_a_link_is_as_wide_as_what_it_carries() -> None:
     found = made(
-        {"name": "bond0", "bond": {"members": [A, B]}, "mtu": 1500},
+        {"name": "bond0", "bond": {"members": [A, B]}},
         {"name": "v1", "vlan": {"id": 1, "link": "bond0"}, "mtu": 9000},
         {"name": "v2", "vlan": {"id": 2, "link": C}, "mtu": 4000},
     )

@@ -133,7 +133,7 @@ def test_what_only_the_machine_could_judge_is_refused_by_name(rule: dict[str, An
 
 
 def test_without_a_named_disk_nothing_is_installed() -> None:
-    snapshot = golden.snapshot(TALOS, HOST, {**PROFILE, "storage": {}})
+    snapshot = golden.snapshot(TALOS, HOST, {**PROFILE, "storage": {"disk": {}}})
     (found,) = golden.rendered(TALOS, snapshot)[1]
     assert "machine.install: no disk is named" in found.message
 

@@ -216,7 +216,7 @@ def test_a_script_of_the_profile_that_fails_stops_it(tmp_path: Path) -> None:
     machine.replies("/dev/sda")
     assert machine.runs("start") != 0
     assert "script `pre` failed" in machine.failure and machine.disks == PLACES
-    assert machine.calls[-1][1]["log_tail"] == "no\n"
+    assert machine.calls[-1][1]["log_tail"] == "no"
 
 
 def test_the_end_makes_the_new_system_this_host_and_says_so(tmp_path: Path) -> None:

@@ -175,12 +175,12 @@ def test_a_password_that_was_refused_is_not_repeated(service: Service) -> None:
 
 @on_sqlite
 def test_a_profile_its_installer_cannot_do_is_answered_with_all_findings(service: Service) -> None:
-    body = {**PROFILE, "arch": "arm64", "storage": {"layout": "raid1"}, "kernel_args": ["init=/x"]}
+    body = {**PROFILE, "arch": "arm64", "package_groups": ["x"], "kernel_args": ["init=/x"]}
     answer = problem(service.api.post("/api/v1/profiles", json=body), 422)
     assert (
         answer["detail"] == "arch: Image of a disk or a Debian root cannot do 'arm64' (and 2 more)"
     )
-    assert [f["field"] for f in answer["findings"]] == ["arch", "storage.layout", "kernel_args"]
+    assert [f["field"] for f in answer["findings"]] == ["arch", "package_groups", "kernel_args"]
 
 
 @on_sqlite
