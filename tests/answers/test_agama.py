@@ -250,6 +250,7 @@ def test_a_profile_of_the_operators_own_passes_with_our_calls(file: Path, releas
 
 @given(host=hosts(), profile=PROFILES, firmware=st.sampled_from(["bios", "uefi"]))
 @settings(max_examples=60)
+@pytest.mark.slow
 def test_any_description_becomes_a_profile_without_a_finding(
     host: dict[str, Any], profile: dict[str, Any], firmware: Any
 ) -> None:

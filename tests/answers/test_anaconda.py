@@ -495,6 +495,7 @@ LINES = st.lists(WORDS | st.text(max_size=6), max_size=6).map(" ".join)
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(LINES, max_size=12).map("\n".join), st.sampled_from(["RHEL7", "RHEL9", "F45"]))
+@pytest.mark.slow
 def test_hostile_text_is_a_finding_and_no_accident(text: str, grammar: str) -> None:
     given = Given("redhat", HOST)
     given.context["release"] = {**given.context["release"], "version": VERSIONS[grammar]}
@@ -556,6 +557,7 @@ def connections(made: dict[str, str]) -> list[ConfigParser]:
 
 @settings(max_examples=40, deadline=None)
 @given(strategies.hosts(), strategies.PROFILES, st.sampled_from(["rocky-9", "rhel-10"]))
+@pytest.mark.slow
 def test_what_was_asked_for_comes_out_as_it_went_in(
     host: dict[str, Any], profile: dict[str, Any], release: str
 ) -> None:

@@ -207,6 +207,7 @@ def test_a_pre_script_that_fails_is_reported_with_what_it_said(
     assert not installer.disk_ks.exists()
 
 
+@pytest.mark.slow
 def test_what_the_installer_logs_becomes_progress(installer: Installer, server: Server) -> None:
     installer.runs("%pre")
     installer.runs("%pre-install")

@@ -334,6 +334,7 @@ def value(root: ElementTree.Element, path: str) -> str | None:
 
 @given(host=hosts(), profile=PROFILES, firmware=st.sampled_from(["bios", "uefi"]))
 @settings(max_examples=60)
+@pytest.mark.slow
 def test_any_description_becomes_a_profile_without_a_finding(
     host: dict[str, Any], profile: dict[str, Any], firmware: Any
 ) -> None:

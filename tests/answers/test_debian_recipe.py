@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -37,6 +38,7 @@ def recipe(storage: dict[str, Any]) -> list[tuple[int, int, str, dict[str, str]]
 
 @often
 @given(strategies.VOLUMES, st.integers(0, 2**34), st.sampled_from(["plain", "lvm", "raid1"]))
+@pytest.mark.slow
 def test_every_volume_is_made_once(volumes: list[dict[str, Any]], swap: int, layout: str) -> None:
     storage = {"volumes": volumes, "swap": swap, "layout": layout}
     try:

@@ -96,6 +96,7 @@ def test_each_layout_has_a_place_for_everything(layout: str, firmware: str) -> N
 
 @settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(host=strategies.hosts(), profile=strategies.PROFILES)
+@pytest.mark.slow
 def test_whatever_is_described_becomes_a_config_space_that_says_the_same(
     host: dict[str, Any], profile: dict[str, Any]
 ) -> None:

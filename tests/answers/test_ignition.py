@@ -74,6 +74,7 @@ IMAGE_PROFILES = st.builds(
 @both
 @often
 @given(host=strategies.hosts(), profile=IMAGE_PROFILES)
+@pytest.mark.slow
 def test_any_description_makes_a_target_that_says_the_same(
     family: str, host: dict[str, Any], profile: dict[str, Any]
 ) -> None:

@@ -646,6 +646,7 @@ def test_whatever_is_described_is_what_the_machine_is_told(
 
 @given(st.text(max_size=60) | st.recursive(st.text(), lambda inner: st.lists(inner)))
 @example("\x85\u2028\ufeff\ufffe\U0001f600 \u00fc")
+@pytest.mark.slow
 def test_a_quoted_value_comes_out_as_it_went_in(value: Any) -> None:
     text = environment(FAMILY).from_string("a: {{ value | cloud_yaml }}\n").render(value=value)
     assert yaml.safe_load(text) == {"a": value}
@@ -680,6 +681,7 @@ def test_half_a_character_is_a_finding() -> None:
     assert "half a character" in finding.message and finding.line
 
 
+@pytest.mark.slow
 def test_values_of_any_kind_anywhere_are_findings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each leaf and branch of our own file, replaced by something else: no crash, and told of."""
     monkeypatch.setattr(subiquity, "check_shell", lambda *_: [])  # a process each time

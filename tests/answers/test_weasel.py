@@ -241,6 +241,7 @@ def test_what_mboot_would_stumble_over_is_found(
 @pytest.mark.parametrize("file", list(FILES))
 @given(text=st.text(max_size=300) | st.text("%-=$'\"\\#\n {}naapreistl", max_size=300))
 @settings(max_examples=60, deadline=None)
+@pytest.mark.slow
 def test_hostile_text_is_a_finding_and_never_an_exception(file: str, text: str) -> None:
     check(file, text)
 
@@ -369,6 +370,7 @@ PROFILES = strategies.PROFILES.map(without_what_it_cannot)
 
 @given(host=strategies.hosts(), profile=PROFILES, release=st.sampled_from(["7.0", "8.0", "9.0"]))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.slow
 def test_what_was_asked_for_arrives(host: Any, profile: Any, release: str) -> None:
     root = profile.get("root", {})
     if "password_hash" in root:

@@ -105,6 +105,7 @@ def test_no_text_makes_the_check_fail_or_wait(path: str, text: str) -> None:
 
 @often
 @given(st.text(max_size=200))
+@pytest.mark.slow
 def test_any_text_is_judged(text: str) -> None:
     for answer in WINDOWS.family.answers:
         judged(text, answer.path)

@@ -124,6 +124,7 @@ def test_any_description_makes_files_that_say_the_same(
 
 @often
 @given(strategies.hosts())
+@pytest.mark.slow
 def test_every_nic_has_its_addresses_in_unattend_or_beside_dhcp_in_the_script(
     host: dict[str, Any],
 ) -> None:

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,18 @@ def _disk_config(text: str, file: str, context: dict[str, Any]) -> Iterator[Find
 
 
 def _setup_storage(text: str, file: str) -> Iterator[Finding]:
-    """What FAI's own parser says; it needs no disks for that."""
+    said = _said_of(text)
+    if said:
+        line = re.search(r"line (\d+)", said)
+        yield _finding(file, int(line[1]) if line else None, said.splitlines()[0].strip())
+
+
+@lru_cache(maxsize=128)
+def _said_of(text: str) -> str:
+    """What FAI's own parser has against `text`; it needs no disks for that."""
     program = shutil.which("setup-storage", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
-        return
+        return ""
     with tempfile.TemporaryDirectory(prefix="deployer-fai-") as folder:
         config = Path(folder) / "disk_config"
         config.write_text(text, encoding="utf-8")
@@ -100,10 +109,7 @@ def _setup_storage(text: str, file: str) -> Iterator[Finding]:
             [program, "-s", "-f", config], capture_output=True, text=True, timeout=20, check=False,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LOGDIR": folder, "disklist": "sda sdb"},
         )  # fmt: skip
-    if done.returncode:
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        line = re.search(r"line (\d+)", " ".join(said))
-        yield _finding(file, int(line[1]) if line else None, (said or ["it is refused"])[0].strip())
+    return (done.stdout + done.stderr).strip() or "it is refused" if done.returncode else ""
 
 
 def _packages(text: str, file: str) -> Iterator[Finding]:
