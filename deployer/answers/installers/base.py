@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -20,6 +21,25 @@ class Installer(Protocol):
     name: str
 
     def check(self, answer: Answer, text: str, context: dict[str, Any]) -> list[Finding]: ...
+
+
+CORRECT = "correct the value in the profile or the host, or the template that writes this line"
+
+
+def finding_at(file: str, line: int | None, problem: str, remedy: str = CORRECT) -> Finding:
+    """What is wrong in a line of an answer file; without a line, in all of it."""
+    where = f"{file}, line {line}" if line else file
+    return Finding(f"{where}: {problem}", remedy, file=file, line=line)
+
+
+def check_scripts(
+    context: dict[str, Any], shells: Mapping[str, str], file: str
+) -> Iterator[Finding]:
+    """The profile's own scripts, each for the shell that runs it. They stand quoted in `file`,
+    where their line numbers would mean nothing."""
+    for name, shell in shells.items():
+        if script := context["profile"]["scripts"][name]:
+            yield from check_shell(script, shell, file, f"scripts.{name}")
 
 
 def check_shell(script: str, shell: str, file: str, field: str) -> list[Finding]:

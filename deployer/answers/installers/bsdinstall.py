@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, ClassVar
 
-from deployer.answers.installers.base import check_shell
+from deployer.answers.installers.base import check_shell, finding_at
 from deployer.core.families import Answer
 from deployer.errors import Finding
 
@@ -74,7 +74,8 @@ class BsdInstall:
         findings = [*check_shell(first, "sh", file, file)]
         for found in check_shell(second, "sh", file, file) if second else []:
             line = found.line + began - 1 if found.line else None
-            findings.append(_finding(file, line, f"the script for the new system: {found.message}"))
+            problem = f"the script for the new system: {found.message}"
+            findings.append(finding_at(file, line, problem))
         return [
             *findings,
             *islice(_variables(first, file), _FINDINGS),
@@ -104,12 +105,12 @@ def _variables(first: str, file: str) -> Iterator[Finding]:
         if name.startswith(_OURS) and name not in KNOWN:
             near = difflib.get_close_matches(name[:60], KNOWN, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            yield _finding(file, line, f"bsdinstall reads no variable {name}{hint}")
+            yield finding_at(file, line, f"bsdinstall reads no variable {name}{hint}")
         elif name.startswith("ZFSBOOT_") and not (found[1] or name in exported):
             problem = f"{name} is not exported, so zfsboot, another process, does not see it"
-            yield _finding(file, line, problem)
+            yield finding_at(file, line, problem)
         if name == "ROOTPASS_PLAIN":
-            yield _finding(file, line, "ROOTPASS_PLAIN is a password in the clear; use a hash")
+            yield finding_at(file, line, "ROOTPASS_PLAIN is a password in the clear; use a hash")
     yield from _disks(values, file)
 
 
@@ -123,35 +124,35 @@ def _disks(values: dict[str, tuple[int, str]], file: str) -> Iterator[Finding]:
     if "ZFSBOOT_DISKS" in values:
         if "PARTITIONS" in values:
             problem = "ZFSBOOT_DISKS is set too, so PARTITIONS is not looked at"
-            yield _finding(file, values["PARTITIONS"][0], problem)
+            yield finding_at(file, values["PARTITIONS"][0], problem)
         yield from _zfs(values, file)
     elif "PARTITIONS" in values:
         line, text = values["PARTITIONS"]
         for problem in partition_problems(text):
-            yield _finding(file, line, f"PARTITIONS: {problem}")
+            yield finding_at(file, line, f"PARTITIONS: {problem}")
     else:
         problem = "neither PARTITIONS nor ZFSBOOT_DISKS is set, so bsdinstall asks for a disk"
-        yield _finding(file, None, problem)
+        yield finding_at(file, None, problem)
 
 
 def _zfs(values: dict[str, tuple[int, str]], file: str) -> Iterator[Finding]:
     line, disks = values["ZFSBOOT_DISKS"]
     if not disks.strip():
-        yield _finding(file, line, "ZFSBOOT_DISKS names no disk")
+        yield finding_at(file, line, "ZFSBOOT_DISKS names no disk")
     if values.get("nonInteractive", (0, ""))[1] != "YES":
         problem = "nonInteractive=YES is not exported, so zfsboot shows its menu and waits"
-        yield _finding(file, line, problem)
+        yield finding_at(file, line, problem)
     at, kind = values.get("ZFSBOOT_VDEV_TYPE", (line, "stripe"))
     if "$" in kind:
         return
     if kind not in _AT_LEAST:
         known = ", ".join(sorted(_AT_LEAST))
-        yield _finding(file, at, f"ZFSBOOT_VDEV_TYPE is {kind!r}, and must be one of {known}")
+        yield finding_at(file, at, f"ZFSBOOT_VDEV_TYPE is {kind!r}, and must be one of {known}")
     elif "$" not in disks and len(disks.split()) < _AT_LEAST[kind]:
         problem = f"a {kind} needs {_AT_LEAST[kind]} disks, and ZFSBOOT_DISKS is {disks!r}"
-        yield _finding(file, at, problem)
+        yield finding_at(file, at, problem)
     if values.get("ZFSBOOT_GELI_ENCRYPTION", (0, ""))[1]:
-        yield _finding(
+        yield finding_at(
             file, values["ZFSBOOT_GELI_ENCRYPTION"][0],
             "geli asks for its passphrase at the terminal",
         )  # fmt: skip
@@ -209,12 +210,12 @@ def _lines_that_wait(text: str, file: str) -> Iterator[Finding]:
         if line.lstrip().startswith("#") or len(line) > _LONGEST:
             continue
         if _ASKS.fullmatch(line):
-            yield _finding(file, number, f"{line.strip()!r} asks and waits")
+            yield finding_at(file, number, f"{line.strip()!r} asks and waits")
         pkg = _PKG.search(line)
         if pkg and not yes and not _YES.search(pkg[1]):
-            yield _finding(file, number, "pkg asks unless it has -y; write `pkg install -y`")
+            yield finding_at(file, number, "pkg asks unless it has -y; write `pkg install -y`")
         if _PLAIN.search(line):
-            yield _finding(file, number, "a password in the clear; give `pw` a hash, with -H 0")
+            yield finding_at(file, number, "a password in the clear; give `pw` a hash, with -H 0")
 
 
 def _setting(context: dict[str, Any], file: str) -> Iterator[Finding]:
@@ -242,12 +243,6 @@ def _scripts(context: dict[str, Any], file: str) -> Iterator[Finding]:
             f"{file}: scripts.pre: a line that begins with `#!` would end the first part there",
             "begin it with a blank", file=file, field="scripts.pre",
         )  # fmt: skip
-
-
-def _finding(file: str, line: int | None, problem: str) -> Finding:
-    where = f"{file}, line {line}" if line else file
-    remedy = "correct the value in the profile or the host, or the template that writes this line"
-    return Finding(f"{where}: {problem}", remedy, file=file, line=line)
 
 
 INSTALLER = BsdInstall()

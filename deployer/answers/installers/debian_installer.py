@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from deployer.answers.installers.base import check_shell
+from deployer.answers.installers.base import check_scripts, check_shell, finding_at
 from deployer.core.families import Answer
 from deployer.core.text import is_plain_line
 from deployer.errors import Finding
@@ -59,7 +59,7 @@ def parse(text: str, file: str) -> tuple[list[Selection], list[Finding]]:
         try:
             selections.append(_selection(number, line))
         except _Broken as problem:
-            findings.append(_finding(file, number, str(problem)))
+            findings.append(finding_at(file, number, str(problem)))
     return selections, findings
 
 
@@ -68,12 +68,12 @@ def _joined(text: str, findings: list[Finding], file: str) -> Iterator[tuple[int
     began, pending = 0, ""
     for number, line in enumerate(text.split("\n"), start=1):
         if "\r" in line:
-            findings.append(_finding(file, number, "the line has a carriage return"))
+            findings.append(finding_at(file, number, "the line has a carriage return"))
             continue
         if line.startswith("#") or not line.strip():
             if pending:
                 problem = "a backslash continues this line, and nothing follows"
-                findings.append(_finding(file, began, problem))
+                findings.append(finding_at(file, began, problem))
                 pending = ""
             continue
         began = began if pending else number
@@ -84,7 +84,7 @@ def _joined(text: str, findings: list[Finding], file: str) -> Iterator[tuple[int
         pending = ""
     if pending:
         findings.append(
-            _finding(file, began, "a backslash continues this line, and nothing follows")
+            finding_at(file, began, "a backslash continues this line, and nothing follows")
         )
 
 
@@ -149,7 +149,8 @@ class DebianInstaller:
     def check(self, answer: Answer, text: str, context: dict[str, Any]) -> list[Finding]:
         if answer.format == "shell":
             shell = "bash" if text.startswith("#!/bin/bash") else "sh"
-            return [*check_shell(text, shell, answer.path, answer.path), *_scripts(answer, context)]
+            own = check_scripts(context, _SCRIPTS.get(answer.path, {}), answer.path)
+            return [*check_shell(text, shell, answer.path, answer.path), *own]
         selections, findings = parse(text, answer.path)
         findings += _tasks(context["profile"]["package_groups"])
         findings += _judged(selections, answer.path)
@@ -161,32 +162,25 @@ def _judged(selections: list[Selection], file: str) -> Iterator[Finding]:
     seen: dict[tuple[str, str], int] = {}
     for selection in selections:
         if problem := judge(selection):
-            yield _finding(file, selection.line, problem)
+            yield finding_at(file, selection.line, problem)
         if selection.question.endswith("_command"):
             yield from _command(selection, file)
         key = (selection.question, "seen" if selection.type == "seen" else "")
         if key in seen:
             problem = f"{selection.question} was answered in line {seen[key]} already"
-            yield _finding(file, selection.line, problem)
+            yield finding_at(file, selection.line, problem)
         seen[key] = selection.line
     for question in _REQUIRED:
         if (question, "") not in seen:
-            yield _finding(file, None, f"{question} is not answered, so the installer would ask")
+            yield finding_at(file, None, f"{question} is not answered, so the installer would ask")
 
 
 def _command(selection: Selection, file: str) -> Iterator[Finding]:
     for found in check_shell(selection.value, "sh", file, selection.question):
-        yield _finding(file, selection.line, found.message)
+        yield finding_at(file, selection.line, found.message)
 
 
-# The profile's own scripts stand quoted in ours, where their line numbers would mean nothing.
 _SCRIPTS = {"agent.sh": {"pre": "sh"}, "system.sh": {"post": "bash", "first_boot": "bash"}}
-
-
-def _scripts(answer: Answer, context: dict[str, Any]) -> Iterator[Finding]:
-    for name, shell in _SCRIPTS.get(answer.path, {}).items():
-        if script := context["profile"]["scripts"][name]:
-            yield from check_shell(script, shell, answer.path, f"scripts.{name}")
 
 
 def _tasks(groups: list[str]) -> Iterator[Finding]:
@@ -213,18 +207,12 @@ def _debconf(text: str, file: str) -> list[Finding]:
         check=False,
     )
     said = [line for line in done.stderr.splitlines() if line.strip()]
-    return [_finding(file, _line_in(line), line) for line in said] if done.returncode else []
+    return [finding_at(file, _line_in(line), line) for line in said] if done.returncode else []
 
 
 def _line_in(message: str) -> int | None:
     place = re.search(r"line (\d+)", message)
     return int(place[1]) if place else None
-
-
-def _finding(file: str, line: int | None, problem: str) -> Finding:
-    where = f"{file}, line {line}" if line else file
-    remedy = "correct the value in the profile or the host, or the template that writes this line"
-    return Finding(f"{where}: {problem}", remedy, file=file, line=line)
 
 
 INSTALLER = DebianInstaller()

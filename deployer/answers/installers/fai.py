@@ -16,11 +16,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from deployer.answers.installers.base import check_shell
+from deployer.answers.installers.base import check_scripts, check_shell, finding_at
 from deployer.core.families import Answer
 from deployer.errors import Finding
 
-_REMEDY = "correct the value in the profile or the host, or the template that writes this line"
 _CLASS = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 # man setup-storage: what would keep data of whoever had the disk before.
 _PRESERVES = re.compile(r"\bpreserve_(always|reinstall|lazy)\b")
@@ -35,7 +34,7 @@ class Fai:
         folder = member.partition("/")[0]
         if answer.format == "shell":
             found = check_shell(text, "bash", answer.path, member)
-            return [*found, *_scripts(member, answer.path, context)]
+            return [*found, *check_scripts(context, _SCRIPTS.get(member, {}), answer.path)]
         if folder == "disk_config":
             return list(_disk_config(text, answer.path, context))
         if folder == "package_config":
@@ -43,19 +42,7 @@ class Fai:
         return []
 
 
-def _finding(file: str, line: int | None, problem: str) -> Finding:
-    where = f"{file}, line {line}" if line else file
-    return Finding(f"{where}: {problem}", _REMEDY, file=file, line=line)
-
-
-# The profile's own scripts stand quoted in ours, where their line numbers would mean nothing.
-_SCRIPTS = {"agent.sh": ("pre",), "system.sh": ("post", "first_boot")}
-
-
-def _scripts(member: str, file: str, context: dict[str, Any]) -> Iterator[Finding]:
-    for name in _SCRIPTS.get(member, ()):
-        if script := context["profile"]["scripts"][name]:
-            yield from check_shell(script, "bash", file, f"scripts.{name}")
+_SCRIPTS = {"agent.sh": {"pre": "bash"}, "system.sh": {"post": "bash", "first_boot": "bash"}}
 
 
 def _disk_config(text: str, file: str, context: dict[str, Any]) -> Iterator[Finding]:
@@ -72,20 +59,20 @@ def _disk_config(text: str, file: str, context: dict[str, Any]) -> Iterator[Find
                 # gpt-bios: its first partition is the boot loader's, and is not counted.
                 parts[section] = 0
             if _PRESERVES.search(line):
-                yield _finding(file, number, "preserve would keep what lay on the disk before")
+                yield finding_at(file, number, "preserve would keep what lay on the disk before")
             continue
         if section in parts:
             parts[section] += 1
         if len(words) > 1 and words[1].startswith("/"):
             if words[1] in mounts:
                 before = mounts[words[1]]
-                yield _finding(file, number, f"{words[1]} is mounted in line {before} already")
+                yield finding_at(file, number, f"{words[1]} is mounted in line {before} already")
             mounts[words[1]] = number
         for name, part in re.findall(r"\b(disk[0-9]+)\.([0-9]+)", line):
             if int(part) > parts.get(name, 0):
-                yield _finding(file, number, f"{name} has no partition {part}")
+                yield finding_at(file, number, f"{name} has no partition {part}")
     if "/" not in mounts:
-        yield _finding(file, None, "nothing is mounted at /")
+        yield finding_at(file, None, "nothing is mounted at /")
     yield from _setup_storage(text, file)
 
 
@@ -93,7 +80,7 @@ def _setup_storage(text: str, file: str) -> Iterator[Finding]:
     said = _said_of(text)
     if said:
         line = re.search(r"line (\d+)", said)
-        yield _finding(file, int(line[1]) if line else None, said.splitlines()[0].strip())
+        yield finding_at(file, int(line[1]) if line else None, said.splitlines()[0].strip())
 
 
 @lru_cache(maxsize=128)
@@ -122,9 +109,9 @@ def _packages(text: str, file: str) -> Iterator[Finding]:
             began = True
             for name in words[2:]:
                 if not _CLASS.fullmatch(name):
-                    yield _finding(file, number, f"{name} is no class: A to Z, 0 to 9 and _")
+                    yield finding_at(file, number, f"{name} is no class: A to Z, 0 to 9 and _")
         elif not began:
-            yield _finding(file, number, f"{words[0]} stands before any PACKAGES line")
+            yield finding_at(file, number, f"{words[0]} stands before any PACKAGES line")
 
 
 INSTALLER = Fai()

@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, ClassVar
 
-from deployer.answers.installers.base import check_shell
+from deployer.answers.installers.base import check_scripts, check_shell, finding_at
 from deployer.core.families import Answer
 from deployer.errors import Finding
 
@@ -104,7 +104,7 @@ def parse(text: str, file: str) -> tuple[list[Line], list[Finding]]:
             lines.append(Line(number, question, answer))
         else:
             problem = f"{line.strip()[:80]!r} is not QUESTION = ANSWER, and would be passed over"
-            findings.append(_finding(file, number, problem))
+            findings.append(finding_at(file, number, problem))
     return lines, findings
 
 
@@ -153,7 +153,7 @@ class OpenBsd:
     def check(self, answer: Answer, text: str, context: dict[str, Any]) -> list[Finding]:
         path = answer.path
         if answer.format == "shell":
-            return [*check_shell(text, "sh", path, path), *_scripts(path, context)]
+            return [*check_shell(text, "sh", path, path), *check_scripts(context, _SCRIPTS, path)]
         if path == "install.conf":
             lines, findings = parse(text, path)
             judged = islice(_judged(lines, path), _FINDINGS)
@@ -164,7 +164,7 @@ class OpenBsd:
             []
             if context["release"]["set"] in text.split()
             else [
-                _finding(
+                finding_at(
                     path, None, f"{context['release']['set']} is not listed, so it is not taken"
                 )
             ]
@@ -180,17 +180,17 @@ def _judged(lines: list[Line], file: str) -> Iterator[Finding]:
             words = [known.partition("?")[0] for known in _patterns()]
             near = difflib.get_close_matches(shown, words, 1, 0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            yield _finding(file, line.number, f"the installer asks no {shown!r}{hint}")
+            yield finding_at(file, line.number, f"the installer asks no {shown!r}{hint}")
             continue
         if known in seen and known in _ONCE:
             problem = f"{line.question!r} was answered in line {seen[known]} already"
-            yield _finding(file, line.number, problem)
+            yield finding_at(file, line.number, problem)
         seen.setdefault(known, line.number)
         if wrong := _wrong(known, line.answer):
-            yield _finding(file, line.number, f"{line.question}: {wrong}")
+            yield finding_at(file, line.number, f"{line.question}: {wrong}")
     for needed, what in _NEEDED.items():
         if needed not in seen:
-            yield _finding(file, None, f"{needed!r} is not answered, so {what}")
+            yield finding_at(file, None, f"{needed!r} is not answered, so {what}")
 
 
 def _wrong(known: str, answer: str) -> str | None:
@@ -226,10 +226,10 @@ def _setting(lines: list[Line], file: str, context: dict[str, Any]) -> Iterator[
     given = [line for line in lines if (asked(line.question) or "").startswith("Which disk is the")]
     if not given:
         problem = "no line names the root disk, so the installer would erase the first one"
-        yield _finding(file, None, problem)
+        yield finding_at(file, None, problem)
     elif wanted and given[0].answer != wanted[1]:
         problem = f"the root disk is {given[0].answer!r}, and storage.disk.path is {path!r}"
-        yield _finding(file, given[0].number, problem)
+        yield finding_at(file, given[0].number, problem)
     if context["urls"]["base"].startswith("https:"):
         yield Finding(
             f"{file}: the new system says that it is there by plain HTTP, and MACHINE_URL is https",
@@ -246,32 +246,22 @@ def _disklabel(text: str, file: str) -> Iterator[Finding]:
         mount, *rest = words
         if not mount.startswith("/") and mount not in ("swap", "raid"):
             problem = f"{mount[:60]!r} is no mount point, and neither swap nor raid"
-            yield _finding(file, number, problem)
+            yield finding_at(file, number, problem)
         sizes = rest[0].split("-") if rest else []
         if not 1 <= len(rest) <= 2 or len(sizes) > 2 or not all(map(_SIZE.fullmatch, sizes)):
             problem = (
                 f"{line.strip()[:80]!r} needs a size such as 2G or 2G-*, and at most a percentage"
             )
-            yield _finding(file, number, problem)
+            yield finding_at(file, number, problem)
         elif len(rest) == 2 and not re.fullmatch(r"[0-9]{1,3}%", rest[1]):
-            yield _finding(file, number, f"{rest[1][:20]!r} is no percentage")
+            yield finding_at(file, number, f"{rest[1][:20]!r} is no percentage")
         if mount in mounts and mount != "raid":
-            yield _finding(file, number, f"{mount} stands in line {mounts[mount]} already")
+            yield finding_at(file, number, f"{mount} stands in line {mounts[mount]} already")
         mounts[mount] = number
     if "/" not in mounts and "raid" not in mounts:
-        yield _finding(file, None, "nothing is mounted at /")
+        yield finding_at(file, None, "nothing is mounted at /")
 
 
-def _scripts(path: str, context: dict[str, Any]) -> Iterator[Finding]:
-    for name in ("post", "first_boot"):
-        if script := context["profile"]["scripts"][name]:
-            yield from check_shell(script, "sh", path, f"scripts.{name}")
-
-
-def _finding(file: str, line: int | None, problem: str) -> Finding:
-    where = f"{file}, line {line}" if line else file
-    remedy = "correct the value in the profile or the host, or the template that writes this line"
-    return Finding(f"{where}: {problem}", remedy, file=file, line=line)
-
+_SCRIPTS = {"post": "sh", "first_boot": "sh"}
 
 INSTALLER = OpenBsd()

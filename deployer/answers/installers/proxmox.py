@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from deployer.answers.installers.base import check_shell
+from deployer.answers.installers.base import check_scripts, check_shell, finding_at
 from deployer.core.families import Answer
 from deployer.core.hosts import canonical_mac
 from deployer.core.profiles import is_password_hash
@@ -586,19 +586,19 @@ class Proxmox:
 
     def check(self, answer: Answer, text: str, context: dict[str, Any]) -> list[Finding]:
         if answer.format == "shell":
-            return [*_first_boot(text, answer.path), *_scripts(answer.path, context)]
+            return [*_first_boot(text, answer.path), *check_scripts(context, _SCRIPTS, answer.path)]
         try:
             given = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
             place = re.search(r"line (\d+)", str(error))
-            return [_finding(answer.path, int(place[1]) if place else None, f"no TOML: {error}")]
+            return [finding_at(answer.path, int(place[1]) if place else None, f"no TOML: {error}")]
         today, problems = _spelled(given, version(context))
         try:
             AnswerToml.model_validate(today)
         except ValidationError as error:
             problems += [_problem(dict(each)) for each in error.errors()]
         problems += _own_rules(today)
-        return [_finding(answer.path, _line(text, field), f"{field}: {said}")
+        return [finding_at(answer.path, _line(text, field), f"{field}: {said}")
                 for field, said in dict.fromkeys(problems)]  # fmt: skip
 
 
@@ -645,25 +645,14 @@ _LIMIT = 1024 * 1024
 
 def _first_boot(text: str, file: str) -> Iterator[Finding]:
     if not text.startswith("#!"):
-        yield _finding(file, 1, "the first line must name its interpreter, such as #!/bin/bash")
+        yield finding_at(file, 1, "the first line must name its interpreter, such as #!/bin/bash")
     if len(text.encode("utf-8", "replace")) > _LIMIT:
-        yield _finding(file, None, "it is larger than the installer takes, 1 MiB")
+        yield finding_at(file, None, "it is larger than the installer takes, 1 MiB")
     interpreter = text.split("\n", 1)[0]
     if re.search(r"\b(ba|da)?sh\b", interpreter):
         yield from check_shell(text, "bash" if "bash" in interpreter else "sh", file, file)
 
 
-def _scripts(file: str, context: dict[str, Any]) -> Iterator[Finding]:
-    """They stand quoted in ours, where their line numbers would mean nothing."""
-    for name in ("post", "first_boot"):
-        if script := context["profile"]["scripts"][name]:
-            yield from check_shell(script, "bash", file, f"scripts.{name}")
-
-
-def _finding(file: str, line: int | None, problem: str) -> Finding:
-    where = f"{file}, line {line}" if line else file
-    remedy = "correct the value in the profile or the host, or the template that writes this line"
-    return Finding(f"{where}: {problem}", remedy, file=file, line=line)
-
+_SCRIPTS = {"post": "bash", "first_boot": "bash"}
 
 INSTALLER = Proxmox()

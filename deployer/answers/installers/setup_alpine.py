@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from deployer.answers.installers.base import check_shell
+from deployer.answers.installers.base import check_scripts, check_shell, finding_at
 from deployer.core.families import Answer
 from deployer.errors import Finding
 
@@ -122,7 +122,10 @@ class SetupAlpine:
             judged = islice(_answers(text, path, context), _FINDINGS)
             return check_shell(text, "sh", path, path) or list(judged)
         if answer.format == "shell":
-            return [*check_shell(text, "sh", path, path), *_scripts(path, context)]
+            return [
+                *check_shell(text, "sh", path, path),
+                *check_scripts(context, _SCRIPTS.get(path.rsplit("/", 1)[-1], {}), path),
+            ]
         if path.endswith("/etc/apk/world"):
             return list(_world(text, path))
         if path.endswith("/etc/apk/repositories"):
@@ -133,7 +136,7 @@ class SetupAlpine:
 def _answers(text: str, file: str, context: dict[str, Any]) -> Iterator[Finding]:
     answers = parse(text)
     for line, problem in answers.wrong:
-        yield _finding(file, line, problem)
+        yield finding_at(file, line, problem)
     yield from _names(answers, file)
     values = answers.values
     if "DISKOPTS" in values:
@@ -147,10 +150,10 @@ def _answers(text: str, file: str, context: dict[str, Any]) -> Iterator[Finding]
     for name in ("ROOTFS", "BOOTFS", "VARFS"):
         if name in values and values[name].value not in _LINUX_FILE_SYSTEMS:
             known = ", ".join(sorted(_LINUX_FILE_SYSTEMS))
-            yield _finding(file, values[name].line, f"{name} must be one of {known}")
+            yield finding_at(file, values[name].line, f"{name} must be one of {known}")
     for name in ("BOOT_SIZE", "SWAP_SIZE", "ROOT_SIZE"):
         if name in values and not values[name].value.isdecimal():
-            yield _finding(file, values[name].line, f"{name} must be a number of MB")
+            yield finding_at(file, values[name].line, f"{name} must be a number of MB")
 
 
 def _names(answers: Answers, file: str) -> Iterator[Finding]:
@@ -158,14 +161,14 @@ def _names(answers: Answers, file: str) -> Iterator[Finding]:
         if name not in KNOWN:
             near = difflib.get_close_matches(name[:60], KNOWN, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            yield _finding(file, given.line, f"setup-alpine reads no variable {name}{hint}")
+            yield finding_at(file, given.line, f"setup-alpine reads no variable {name}{hint}")
         elif name in EXPORTED and name not in answers.exported:
             problem = f"{name} is not exported, so setup-disk, another process, does not see it"
-            yield _finding(file, given.line, problem)
+            yield finding_at(file, given.line, problem)
         elif name in ASKED and not given.value.strip():
-            yield _finding(file, given.line, f"{name} is empty, so setup-alpine would ask")
+            yield finding_at(file, given.line, f"{name} is empty, so setup-alpine would ask")
     for name in sorted(ASKED - set(answers.values)):
-        yield _finding(file, None, f"{name} is not set, so setup-alpine would ask")
+        yield finding_at(file, None, f"{name} is not set, so setup-alpine would ask")
 
 
 def _disks(values: dict[str, Assignment], file: str) -> Iterator[Finding]:
@@ -180,37 +183,37 @@ def _disks(values: dict[str, Assignment], file: str) -> Iterator[Finding]:
         elif re.fullmatch(r"-[eLqrv]+", word):
             options |= {f"-{letter}": "" for letter in word[1:]}
         elif word.startswith("-"):
-            yield _finding(file, line, f"DISKOPTS: setup-disk has no option {word}")
+            yield finding_at(file, line, f"DISKOPTS: setup-disk has no option {word}")
         else:
             disks.append(word)
     yield from _disk_options(options, file, line)
     if not disks or disks == ["none"]:
-        yield _finding(file, line, "DISKOPTS names no disk, so nothing would be installed")
+        yield finding_at(file, line, "DISKOPTS names no disk, so nothing would be installed")
     elif len(disks) > 2:
         problem = f"DISKOPTS names {len(disks)} disks, which setup-disk makes a RAID 5"
-        yield _finding(file, line, problem)
+        yield finding_at(file, line, problem)
     for disk in disks:
         if not disk.startswith(("/dev/", "$")) and disk != "none":
-            yield _finding(file, line, f"DISKOPTS: {disk} is no device")
+            yield finding_at(file, line, f"DISKOPTS: {disk} is no device")
     erased = values.get("ERASE_DISKS")
     if erased is not None and erased.value != " ".join(disks):
         problem = (
             f"ERASE_DISKS is {erased.value!r} and DISKOPTS names {' '.join(disks)!r}; unless they"
             " are the same, word for word, setup-disk asks"
         )
-        yield _finding(file, erased.line, problem)
+        yield finding_at(file, erased.line, problem)
 
 
 def _disk_options(options: dict[str, str], file: str, line: int) -> Iterator[Finding]:
     mode = options.get("-m")
     if mode is None:
-        yield _finding(file, line, "DISKOPTS has no -m, so setup-disk would ask for the mode")
+        yield finding_at(file, line, "DISKOPTS has no -m, so setup-disk would ask for the mode")
     elif mode in ("crypt", "cryptsys") or "-e" in options:
-        yield _finding(file, line, "DISKOPTS: encryption asks for its passphrase at the terminal")
+        yield finding_at(file, line, "DISKOPTS: encryption asks for its passphrase at the terminal")
     elif mode != "sys":
-        yield _finding(file, line, f"DISKOPTS: mode {mode!r} installs no system; use -m sys")
+        yield finding_at(file, line, f"DISKOPTS: mode {mode!r} installs no system; use -m sys")
     if "-s" in options and not options["-s"].isdecimal():
-        yield _finding(file, line, "DISKOPTS: -s needs the size of swap in MB")
+        yield finding_at(file, line, "DISKOPTS: -s needs the size of swap in MB")
 
 
 def _interfaces(values: dict[str, Assignment], file: str) -> Iterator[Finding]:
@@ -225,16 +228,16 @@ def _interfaces(values: dict[str, Assignment], file: str) -> Iterator[Finding]:
             continue
         if word in ("auto", "iface") or word.startswith("allow-"):
             if not rest:
-                yield _finding(file, number, f"INTERFACESOPTS: {word} names no interface")
+                yield finding_at(file, number, f"INTERFACESOPTS: {word} names no interface")
             stanza = word == "iface"
             by_dhcp = by_dhcp or (stanza and rest[1:] != ["inet", "loopback"] and "dhcp" in rest)
         elif not stanza:
-            yield _finding(file, number, f"INTERFACESOPTS: {word!r} stands in no iface stanza")
+            yield finding_at(file, number, f"INTERFACESOPTS: {word!r} stands in no iface stanza")
         elif word in ("address", "gateway") and not _is_address(rest, prefix=word == "address"):
-            yield _finding(file, number, f"INTERFACESOPTS: {line.strip()!r} has no such address")
+            yield finding_at(file, number, f"INTERFACESOPTS: {line.strip()!r} has no such address")
     if not by_dhcp and "DNSOPTS" not in values:
         problem = "DNSOPTS is not set and no interface uses DHCP, so setup-alpine would ask"
-        yield _finding(file, first, problem)
+        yield finding_at(file, first, problem)
 
 
 def _is_address(words: list[str], prefix: bool) -> bool:
@@ -258,22 +261,22 @@ def _repositories(
     own = {each["url"] for each in context["profile"]["repositories"]}
     for line, url in given:
         if not _REPOSITORY.fullmatch(url):
-            yield _finding(file, line, f"{url[:80]!r} is no repository of apk")
+            yield finding_at(file, line, f"{url[:80]!r} is no repository of apk")
             continue
         found = _VERSION.search(url + "/")
         if url not in own and found is not None and found[1] != version:
             problem = f"{url} is of {found[1]}, and the profile installs {version}"
-            yield _finding(file, line, problem)
+            yield finding_at(file, line, problem)
 
 
 def _world(text: str, file: str) -> Iterator[Finding]:
     names = {name: line for line, name in _lines(text)}
     for name, line in names.items():
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._-]*([<>=~@].+)?", name):
-            yield _finding(file, line, f"{name[:60]!r} is no package")
+            yield finding_at(file, line, f"{name[:60]!r} is no package")
     for name in ("alpine-base", "curl"):
         if name not in names:
-            yield _finding(file, None, f"{name} is missing, which the live system needs")
+            yield finding_at(file, None, f"{name} is missing, which the live system needs")
 
 
 def _lines(text: str) -> list[tuple[int, str]]:
@@ -281,19 +284,6 @@ def _lines(text: str) -> list[tuple[int, str]]:
     return [(n, line.strip()) for n, line in lines if line.strip() and not line.startswith("#")]
 
 
-_SCRIPTS = {"deployer.start": ["pre"], "system.sh": ["post", "first_boot"]}
-
-
-def _scripts(path: str, context: dict[str, Any]) -> Iterator[Finding]:
-    for name in _SCRIPTS.get(path.rsplit("/", 1)[-1], []):
-        if script := context["profile"]["scripts"][name]:
-            yield from check_shell(script, "sh", path, f"scripts.{name}")
-
-
-def _finding(file: str, line: int | None, problem: str) -> Finding:
-    where = f"{file}, line {line}" if line else file
-    remedy = "correct the value in the profile or the host, or the template that writes this line"
-    return Finding(f"{where}: {problem}", remedy, file=file, line=line)
-
+_SCRIPTS = {"deployer.start": {"pre": "sh"}, "system.sh": {"post": "sh", "first_boot": "sh"}}
 
 INSTALLER = SetupAlpine()

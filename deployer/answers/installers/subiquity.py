@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from deployer.answers import yamllines
 from deployer.answers.installers import cloud_config
 from deployer.answers.installers.autoinstall import Autoinstall, too_new
-from deployer.answers.installers.base import check_shell
+from deployer.answers.installers.base import check_scripts, check_shell
 from deployer.answers.yamllines import Document, Place
 from deployer.core.families import Answer
 from deployer.core.profiles import DISKS_OF
@@ -90,9 +90,7 @@ Problems = Iterator[tuple[Place, str]]
 def _shell(answer: Answer, text: str, context: dict[str, Any]) -> Iterator[Finding]:
     shell = "bash" if text.startswith("#!/bin/bash") else "sh"
     yield from check_shell(text, shell, answer.path, answer.path)
-    for name, of_script in _SCRIPTS.get(answer.path, {}).items():
-        if script := context["profile"]["scripts"][name]:
-            yield from check_shell(script, of_script, answer.path, f"scripts.{name}")
+    yield from check_scripts(context, _SCRIPTS.get(answer.path, {}), answer.path)
 
 
 def _seed(text: str, document: Document, context: dict[str, Any]) -> Problems:

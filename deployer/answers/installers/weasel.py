@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from deployer.answers.installers.base import check_shell
+from deployer.answers.installers.base import check_scripts, check_shell, finding_at
 from deployer.core.families import Answer
 from deployer.core.text import is_plain_line
 from deployer.errors import Finding
@@ -374,14 +374,16 @@ def _scripts(script: Script, file: str) -> Iterator[Finding]:
         for option, allowed in (("--ignorefailure", r"true|false"), ("--timeout", r"\d{1,6}")):
             value = section.options.get(option, "0" if option == "--timeout" else "true")
             if not re.fullmatch(allowed, value or "", re.ASCII):
-                yield _finding(file, section.line, f"{section.name} {option}={value} is not known")
+                yield finding_at(
+                    file, section.line, f"{section.name} {option}={value} is not known"
+                )
         if interpreter == "python":
             yield from _python(body, file, section.line)
         elif interpreter == "busybox":
             yield from _shell(body, file, section)
         else:
             problem = f"--interpreter is busybox or python, not {interpreter!r}"
-            yield _finding(file, section.line, problem)
+            yield finding_at(file, section.line, problem)
 
 
 def _shell(body: str, file: str, section: Section) -> Iterator[Finding]:
@@ -389,7 +391,7 @@ def _shell(body: str, file: str, section: Section) -> Iterator[Finding]:
         said = found.message.removeprefix(f"{section.name}: ")
         place = re.match(r"(\d+): ", said)  # dash has the number alone
         line = section.line + (int(place[1]) if place else found.line or 0)
-        yield _finding(file, line, f"{section.name}: {said.split(': ', 1)[-1]}")
+        yield finding_at(file, line, f"{section.name}: {said.split(': ', 1)[-1]}")
 
 
 def _python(text: str, file: str, before: int = 0) -> list[Finding]:
@@ -401,7 +403,7 @@ def _python(text: str, file: str, before: int = 0) -> list[Finding]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = before + (getattr(error, "lineno", None) or 0)
         said = error.msg if isinstance(error, SyntaxError) else str(error)
-        return [_finding(file, line or None, f"Python cannot read it: {said}")]
+        return [finding_at(file, line or None, f"Python cannot read it: {said}")]
     return []
 
 
@@ -567,13 +569,13 @@ class Weasel:
     def check(self, answer: Answer, text: str, context: dict[str, Any]) -> list[Finding]:
         file = answer.path
         if file.endswith(".py"):
-            return [*_python(text, file), *_profile_scripts(file, context)]
-        found = [_finding(file, line, said) for line, said in _characters(text)]
+            return [*_python(text, file), *check_scripts(context, _SCRIPTS, file)]
+        found = [finding_at(file, line, said) for line, said in _characters(text)]
         if file.endswith("boot.cfg"):
-            return found + [_finding(file, *each) for each in _boot_cfg(text, context)]
+            return found + [finding_at(file, *each) for each in _boot_cfg(text, context)]
         script = parse(text, context["release"]["version"])
         problems = [*script.problems, *_judged(script, context), *_silent(text)]
-        return [*found, *(_finding(file, *each) for each in problems), *_scripts(script, file)]
+        return [*found, *(finding_at(file, *each) for each in problems), *_scripts(script, file)]
 
 
 def _characters(text: str) -> _Problems:
@@ -592,17 +594,6 @@ def _silent(text: str) -> _Problems:
             yield None, f"nothing calls {call}, so the deployment would time out"
 
 
-def _profile_scripts(file: str, context: dict[str, Any]) -> Iterator[Finding]:
-    """They stand quoted in ours, where their line numbers would mean nothing."""
-    for name in ("pre", "post", "first_boot"):
-        if script := context["profile"]["scripts"][name]:
-            yield from check_shell(script, "sh", file, f"scripts.{name}")
-
-
-def _finding(file: str, line: int | None, problem: str) -> Finding:
-    where = f"{file}, line {line}" if line else file
-    remedy = "correct the value in the profile or the host, or the template that writes this line"
-    return Finding(f"{where}: {problem}", remedy, file=file, line=line)
-
+_SCRIPTS = {"pre": "sh", "post": "sh", "first_boot": "sh"}
 
 INSTALLER = Weasel()

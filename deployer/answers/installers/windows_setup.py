@@ -16,11 +16,11 @@ from typing import Any, ClassVar
 from deployer.answers.installers import windows_names as names
 from deployer.answers.installers import windows_scripts as scripts
 from deployer.answers.installers import windows_unattend as unattend
+from deployer.answers.installers.base import CORRECT, finding_at
 from deployer.answers.installers.windows_unattend import Node, Problem
 from deployer.core.families import Answer
 from deployer.errors import Finding
 
-_REMEDY = "correct the value in the profile or the host, or the template that writes this line"
 # Findings of one file; nobody reads on after so many.
 _MOST = 50
 
@@ -119,16 +119,11 @@ class WindowsSetup:
     def check(self, answer: Answer, text: str, context: dict[str, Any]) -> list[Finding]:
         if answer.format == "xml":
             problems = islice(_unattend(text, context), _MOST)
-            found = [_finding(answer.path, *problem) for problem in problems]
+            found = [finding_at(answer.path, *problem) for problem in problems]
             return found + list(_described(context, answer.path))
         lint = scripts.LINTS.get(PurePosixPath(answer.path).suffix)
         judged = islice(lint(text) if lint else (), _MOST)
-        return [_finding(answer.path, *problem) for problem in [*judged, *_line_ends(text)]]
-
-
-def _finding(file: str, line: int | None, problem: str) -> Finding:
-    where = f"{file}, line {line}" if line else file
-    return Finding(f"{where}: {problem}", _REMEDY, file=file, line=line)
+        return [finding_at(answer.path, *problem) for problem in [*judged, *_line_ends(text)]]
 
 
 def _line_ends(text: str) -> Iterator[Problem]:
@@ -287,7 +282,7 @@ def _described(context: dict[str, Any], file: str) -> Iterator[Finding]:
     try:
         yield from _medium(context, about)
     except ValueError as problem:  # of a filter, whose template an operator has replaced
-        yield about("image", str(problem), _REMEDY)
+        yield about("image", str(problem), CORRECT)
 
 
 def _medium(
