@@ -22,7 +22,7 @@ from deployer.answers.ignition_spec import (
     Unit,
     User,
 )
-from deployer.answers.places import Path
+from deployer.answers.places import Path, places_of
 from deployer.core.profiles import is_password_hash
 
 # (where in the file, what is wrong, what would help)
@@ -121,19 +121,9 @@ def _versions(given: Any, version: str, context: dict[str, Any]) -> Iterator[Pro
         yield place, f"this release reads Ignition up to {newest}, not {version}", f"write {newest}"
     for name, since in INTRODUCED.items():
         if VERSIONS.index(version) < VERSIONS.index(since):
-            for found in _at(given, name.split("."), ()):
+            for found in places_of(name.split("."), given):
                 problem = f"it came with Ignition {since}, and this file is {version}"
                 yield found, problem, f"set ignition.version to {since}, or leave it out"
-
-
-def _at(given: Any, names: list[str], place: Path) -> Iterator[Path]:
-    if isinstance(given, list):
-        for number, each in enumerate(given):
-            yield from _at(each, names, (*place, number))
-    elif not names:
-        yield place
-    elif isinstance(given, dict) and names[0] in given:
-        yield from _at(given[names[0]], names[1:], (*place, names[0]))
 
 
 def _nodes(config: Config) -> Iterator[Problem]:

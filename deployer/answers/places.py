@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -57,6 +58,17 @@ def read(text: str) -> list[Document]:
     except (ValueError, TypeError, OverflowError, AttributeError) as error:
         # PyYAML believes that anything like a date or number is one: 2024-13-45, 0x_.
         raise Unreadable(f"{error}; put such a value into quotes") from None
+
+
+def places_of(names: list[str], given: Any, place: Path = ()) -> Iterator[Path]:
+    """Where in `given` the value `names` stands, in each entry of the lists on the way there."""
+    if isinstance(given, list):
+        for number, each in enumerate(given):
+            yield from places_of(names, each, (*place, number))
+    elif not names:
+        yield place
+    elif isinstance(given, dict) and names[0] in given:
+        yield from places_of(names[1:], given[names[0]], (*place, names[0]))
 
 
 def _value(node: yaml.Node, seen: set[int]) -> Any:

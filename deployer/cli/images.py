@@ -89,17 +89,9 @@ def build(
     ] = None,
 ) -> None:
     """Build an image from Debian's packages and register it. Needs root, and a minute."""
-    from deployer.cli import local
 
     make, full_name = _builder(name, mirror, include or [])
-    if folder is not None:
-        make(folder)
-        output.say(output.safe(f"add it with: deployer image add {folder}"))
-        return
-    with local.parts() as parts:
-        target = parts.settings.images_dir / full_name
-        make(target)
-        _register(parts, target)
+    _place(make, full_name, folder)
 
 
 def _builder(
@@ -183,21 +175,30 @@ def add(
             _register(parts, Path(source))
         return
     release, arch = match["release"], match["arch"] or "x86_64"
-    if folder is not None:
-        _fetch(folder, release, arch, mirror)
-        output.say(output.safe(f"add it with: deployer image add {folder}"))
-        return
     from deployer.media.build import installer_name
 
-    with local.parts() as parts:
-        target = parts.settings.images_dir / installer_name(release, arch)
+    def make(target: Path) -> None:
         _fetch(target, release, arch, mirror)
+
+    _place(make, installer_name(release, arch), folder)
+
+
+def _place(make: Callable[[Path], None], name: str, folder: Path | None) -> None:
+    """Make an image where the service keeps its own, and register it; or just in `folder`."""
+    from deployer.cli import local
+
+    if folder is not None:
+        make(folder)
+        output.say(output.safe(f"add it with: deployer image add {folder}"))
+        return
+    with local.parts() as parts:
+        target = parts.settings.images_dir / name
+        make(target)
         _register(parts, target)
 
 
 def _add_disk(source: Path, name: str | None, arch: str, folder: Path | None) -> None:
     """The image of a disk, converted and checked."""
-    from deployer.cli import local
     from deployer.media import build
 
     try:
@@ -218,14 +219,7 @@ def _add_disk(source: Path, name: str | None, arch: str, folder: Path | None) ->
         except build.BuildError as error:
             raise DeployerError(str(error), remedy=error.remedy) from None
 
-    if folder is not None:
-        make(folder)
-        output.say(output.safe(f"add it with: deployer image add {folder}"))
-        return
-    with local.parts() as parts:
-        target = parts.settings.images_dir / name
-        make(target)
-        _register(parts, target)
+    _place(make, name, folder)
 
 
 def _fetch(target: Path, release: str, arch: str, mirror: str | None) -> None:

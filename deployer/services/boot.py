@@ -83,8 +83,10 @@ class Glances:
         now = time.monotonic()
         until, url = self._loaders.get(arch, (0.0, None))
         if now >= until:
-            has_file = boots.has_file(self.parts.database, _LIVE_IMAGE[arch], _LOADER_FILE)
-            url = _loader_url(self.parts, arch) if has_file else None
+            found = images.glance_at_checksum(
+                self.parts.database, _LIVE_IMAGE[arch], _LOADER_FILE
+            )  # fmt: skip
+            url = _loader_url(self.parts, arch) if found and found[0] else None
             self._loaders[arch] = (now + _LOADER_SECONDS, url)
         return url
 

@@ -21,13 +21,6 @@ LEFT JOIN hosts ON hosts.id = coalesce(host_macs.host_id, (SELECT min(id) FROM h
 LEFT JOIN deployments ON deployments.host_id = hosts.id AND deployments.ended_at IS NULL
 """
 
-_HAS_FILE = """
-SELECT EXISTS (
-    SELECT 1 FROM images, json_each(images.manifest, '$.files') AS file
-    WHERE images.name = ? AND json_extract(file.value, '$.path') = ?
-)
-"""
-
 
 class Glance(NamedTuple):
     """`local_boot` as it is stored; `state` is None without an unfinished deployment."""
@@ -48,9 +41,3 @@ def glance(database: Database, mac: str) -> Glance | None:
     # SQLite gives a string as it is, and an object as JSON.
     local_boot = json.loads(method) if method and method[0] == "{" else method or "auto"
     return Glance(host is not None, local_boot, state)
-
-
-def has_file(database: Database, image: str, path: str) -> bool | None:
-    """Whether the image is here and has that file; None as above."""
-    row = database.glance(_HAS_FILE, (image, path))
-    return None if row is None else bool(row[0])

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from deployer.answers.links import host_of, links
-from deployer.answers.places import Document, Path, Unreadable, read
+from deployer.answers.places import Document, Path, Unreadable, places_of, read
 from deployer.answers.talos_spec import INTRODUCED, KINDS, SINGLE, VERSIONS, Config, Device, Pair
 from deployer.core.families import Answer
 from deployer.core.text import MASK
@@ -106,7 +106,7 @@ def _main(given: dict[str, Any], context: dict[str, Any]) -> Iterator[Problem]:
     version = _version_of(context)
     for name, since in INTRODUCED.items():
         if VERSIONS.index(since) > version:
-            for place in _at(given, name.split("."), ()):
+            for place in places_of(name.split("."), given):
                 yield (
                     place,
                     f"it came with Talos {since}",
@@ -121,16 +121,6 @@ def _grammar(place: Path, kind: str, message: str) -> Problem:
     if kind == "extra_forbidden":
         return place, "Talos knows no such key, and would refuse the whole file", _CORRECT
     return place, message, _CORRECT
-
-
-def _at(given: Any, names: list[str], place: Path) -> Iterator[Path]:
-    if isinstance(given, list):
-        for number, each in enumerate(given):
-            yield from _at(each, names, (*place, number))
-    elif not names:
-        yield place
-    elif isinstance(given, dict) and names[0] in given:
-        yield from _at(given[names[0]], names[1:], (*place, names[0]))
 
 
 # --- rules ----------------------------------------------------------------------------------------
