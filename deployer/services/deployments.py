@@ -124,13 +124,17 @@ def findings_of(
     findings: dict[tuple[str, int | None, str], Finding] = {}
     try:
         known = secrets.values_for(session, parts, snapshot.profile)
+        id_, judged = new_id("dep", parts.clock()), None
         for firmware in _possible_firmware(snapshot.profile):
             context = context_of(
-                parts, snapshot, new_id("dep", parts.clock()), extra_vars,
-                _example_machine(snapshot, firmware), secrets=known,
+                parts, snapshot, id_, extra_vars, _example_machine(snapshot, firmware),
+                secrets=known,
             )  # fmt: skip
             prepare.boot(found, context)
             files = prepare.answers(found, context)
+            if files == judged:  # most installers see for themselves which firmware they run on
+                continue
+            judged = files
             for finding in prepare.findings(found, context, files):
                 findings[finding.file or "", finding.line, finding.message] = finding
     except Invalid as error:
