@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -34,18 +35,20 @@ class Service:
         self.parts, self.clock = parts, clock
         self.operators = create_operator_app(parts)
         self.machines = create_machine_app(parts)
+        self._clients = ExitStack()
         self.api = self.client(Role.ADMIN)
 
     def __enter__(self) -> Service:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.api.close()
+        self._clients.close()
 
     def client(self, role: Role | None) -> TestClient:
         """A client with a token of this role, or with none."""
         headers = {"Authorization": f"Bearer {self.token(role)}"} if role else {}
-        return TestClient(self.operators, headers=headers, raise_server_exceptions=False)
+        client = TestClient(self.operators, headers=headers, raise_server_exceptions=False)
+        return self._clients.enter_context(client)  # or each request makes an event loop of its own
 
     def token(self, role: Role) -> str:
         with self.parts.database.writing() as session:
@@ -53,7 +56,9 @@ class Service:
             return people.create_token(session, name, role, timedelta(days=9), self.clock())[1]
 
     def machine(self, mac: str = MAC, address: str = "10.0.0.7") -> FakeMachine:
-        return FakeMachine(self.machines, mac, address)
+        machine = FakeMachine(self.machines, mac, address)
+        self._clients.enter_context(machine.http)
+        return machine
 
     def knows(self, host: dict[str, Any] | None = None, **profile: Any) -> None:
         """Create the example host and profile, or others."""
