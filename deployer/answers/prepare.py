@@ -212,8 +212,8 @@ def unsupported(
     return found
 
 
-# An error is logged and shown to whoever asks, so it repeats none of these. (The key of a repository
-# is public, but that of a registration is not.)
+# An error is logged and shown to whoever asks, so it repeats none of these. (A repository's key is
+# public, but that of a registration is not.)
 _SECRET_FIELDS = frozenset({"password_hash", "passphrase", "key"})
 
 
