@@ -20,6 +20,7 @@ from deployer.core.bootspec import Initrd, InstallerBoot, KernelArgument
 from deployer.core.families import Answer, Family
 from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec, is_password_hash, kind_of_hash
+from deployer.core.text import MASK
 from deployer.errors import Finding, Invalid
 
 
@@ -181,6 +182,7 @@ def unsupported(
     family = family.at(profile.release)
 
     def refuse(field: str, value: Any, remedy: str) -> None:
+        value = _masked(value, field.rpartition(".")[2])
         message = f"{field}: {family.label} cannot do {value!r}"
         found.append(Finding(message, remedy, file="family.yaml", field=field, value=value))
 
@@ -208,6 +210,19 @@ def unsupported(
             allowed = ", ".join(family.kernel_args)
             refuse("kernel_args", name, f"it could take over the boot; allowed are: {allowed}")
     return found
+
+
+# An error is logged and shown to whoever asks, so it repeats none of these. (A repository's key is
+# public, but that of a registration is not.)
+_SECRET_FIELDS = frozenset({"password_hash", "passphrase", "key"})
+
+
+def _masked(value: Any, name: str) -> Any:
+    if isinstance(value, dict):
+        return {inner: _masked(each, inner) for inner, each in value.items()}
+    if isinstance(value, list):
+        return [_masked(each, name) for each in value]
+    return MASK if name in _SECRET_FIELDS and value else value
 
 
 def _values_at(given: Any, path: list[str]) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deployer.answers.families import INSTALLERS
-from deployer.answers.installers import suse_network
+from deployer.answers.filters import suse_network
 from deployer.errors import Finding
 from tests import golden
 from tests.answers import test_autoyast

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployer.answers import prepare
-from deployer.answers.installers.kickstart import read
+from deployer.answers.grammars.kickstart import read
 from deployer.errors import Finding
 from tests import golden
 from tests.answers import strategies

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from deployer.answers import prepare
-from deployer.answers.installers.kickstart import read
+from deployer.answers.grammars.kickstart import read
 from tests import golden
 
 MAC = "52:54:00:12:34:56"

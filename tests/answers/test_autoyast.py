@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from deployer.answers import prepare
 from deployer.answers.families import INSTALLERS
-from deployer.answers.installers import openpgp, suse_network
-from deployer.answers.installers.autoyast_profile import elements
+from deployer.answers.filters import openpgp, suse_network
+from deployer.answers.grammars.autoyast_profile import elements
 from deployer.answers.render import environment
 from deployer.errors import Finding
 from tests import golden

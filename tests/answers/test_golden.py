@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from deployer.answers.installers.base import check_shell
+from deployer.answers.checks import check_shell
 from tests import golden
 
 CASES = [(family, case) for family in golden.families() for case in golden.cases(family)]

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deployer.answers import coreos, prepare
-from deployer.answers.ignition_rules import contents_of, data_url
+from deployer.answers import prepare
+from deployer.answers.filters import coreos
+from deployer.answers.grammars.ignition_rules import contents_of, data_url
 from deployer.answers.installers.ignition import INSTALLER
 from deployer.core.profiles import ProfileSpec
 from deployer.errors import Invalid

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployer.answers.links import host_of, links
+from deployer.answers.filters.links import host_of, links
 from deployer.core.network import Network
 
 A, B, C = "52:54:00:12:34:56", "52:54:00:12:34:57", "52:54:00:12:34:58"

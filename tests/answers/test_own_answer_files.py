@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from deployer.answers import prepare
+from deployer.answers.checks import check_shell
 from deployer.answers.families import Catalogue, FoundFamily
-from deployer.answers.installers.base import check_shell
 from tests import golden
 from tests.support.service import MAC, Service, ok
 

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deployer.answers import prepare, yamllines
-from deployer.answers.installers import cloud_config, subiquity
+from deployer.answers.grammars import cloud_config
+from deployer.answers.installers import subiquity
 from deployer.answers.render import environment
 from deployer.core.families import Answer
 from deployer.errors import Finding, Invalid

@@ -301,3 +301,12 @@ def test_a_large_file_is_judged_in_good_time() -> None:
     began = time.process_time()
     assert findings(text) == []
     assert time.process_time() - began < 3
+
+
+def test_a_refusal_repeats_no_hash() -> None:
+    hashed = "$6$salt$" + "a" * 86
+    given = {"users": [{"name": "a", "password_hash": hashed}], "root": {"password_hash": hashed}}
+    profile = golden.snapshot(TALOS, HOST, {**PROFILE, **given}).profile
+    refused = prepare.unsupported(TALOS.family, profile)
+    assert {"users.password_hash", "root"} <= {found.field for found in refused}
+    assert hashed not in repr(refused)

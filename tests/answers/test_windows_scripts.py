@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deployer.answers.installers import windows_scripts as scripts
+from deployer.answers.grammars import windows_scripts as scripts
 from deployer.answers.installers.windows_setup import INSTALLER
 from deployer.core.families import Answer
 from tests.support.windows import KEY, WINDOWS, files, judged

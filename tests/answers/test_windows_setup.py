@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from deployer.answers import prepare
-from deployer.answers.installers import windows_names as names
-from deployer.answers.installers import windows_unattend as unattend
+from deployer.answers.filters import windows_names as names
+from deployer.answers.grammars import windows_unattend as unattend
+from deployer.answers.grammars.windows_unattend import Node
 from deployer.answers.installers.windows_setup import as_powershell, password
-from deployer.answers.installers.windows_unattend import Node
 from deployer.boot import ipxe
 from deployer.core.profiles import ProfileSpec
 from deployer.errors import Invalid

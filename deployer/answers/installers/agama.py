@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import yaml
 from pydantic import ValidationError
 
-from deployer.answers.installers import suse_network
-from deployer.answers.installers.agama_profile import Profile
-from deployer.answers.installers.agama_rules import Place, Problem, problems, text_of
+from deployer.answers.checks import check_shell
+from deployer.answers.filters import suse_network
+from deployer.answers.grammars.agama_profile import Profile
+from deployer.answers.grammars.agama_rules import Place, Problem, problems, text_of
 from deployer.answers.installers.autoyast import IS_SHELL, MOST_FINDINGS, MOST_SCRIPTS
-from deployer.answers.installers.base import check_shell
 from deployer.core.families import Answer
 from deployer.errors import Finding
 

@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from deployer.answers.installers.base import check_shell
-from deployer.answers.installers.kickstart import judge, read
-from deployer.answers.installers.kickstart_lint import RULES
+from deployer.answers.checks import check_shell
+from deployer.answers.grammars.kickstart import judge, read
+from deployer.answers.grammars.kickstart_lint import RULES
 from deployer.core.families import Answer
 from deployer.core.text import is_plain_line
 from deployer.errors import Finding

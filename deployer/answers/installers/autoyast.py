@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, ClassVar
 
-from deployer.answers.installers import openpgp, suse_network
-from deployer.answers.installers.autoyast_profile import SCRIPTS, Node, Reader, Refused, grammar
-from deployer.answers.installers.autoyast_rules import line_of, problems
-from deployer.answers.installers.base import check_shell
+from deployer.answers.checks import check_shell
+from deployer.answers.filters import openpgp, suse_network
+from deployer.answers.grammars.autoyast_profile import SCRIPTS, Node, Reader, Refused, grammar
+from deployer.answers.grammars.autoyast_rules import line_of, problems
 from deployer.core.families import Answer
 from deployer.errors import Finding
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, ClassVar
 
-from deployer.answers.installers.base import check_shell, finding_at
+from deployer.answers.checks import check_shell, finding_at
 from deployer.core.families import Answer
 from deployer.errors import Finding
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from deployer.answers.installers.base import check_scripts, check_shell, finding_at
+from deployer.answers.checks import check_scripts, check_shell, finding_at
 from deployer.core.families import Answer
 from deployer.core.text import is_plain_line
 from deployer.errors import Finding

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from deployer.answers.installers.base import check_scripts, check_shell, finding_at
+from deployer.answers.checks import check_scripts, check_shell, finding_at
 from deployer.core.families import Answer
 from deployer.errors import Finding
 

@@ -15,11 +15,11 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from deployer.answers import coreos
-from deployer.answers.ignition_rules import CORRECT, data_url, problems
-from deployer.answers.ignition_spec import VERSIONS
-from deployer.answers.installers.base import check_shell
-from deployer.answers.links import host_of, links
+from deployer.answers.checks import check_shell
+from deployer.answers.filters import coreos
+from deployer.answers.filters.links import host_of, links
+from deployer.answers.grammars.ignition_rules import CORRECT, data_url, problems
+from deployer.answers.grammars.ignition_spec import VERSIONS
 from deployer.answers.places import Document, Path, Unreadable, read
 from deployer.core.families import Answer
 from deployer.errors import Finding

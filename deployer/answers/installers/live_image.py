@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deployer.answers.installers.base import check_shell
+from deployer.answers.checks import check_shell
 from deployer.core.families import Answer
 from deployer.core.profiles import (
     FileSystem,

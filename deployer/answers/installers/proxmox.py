@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from deployer.answers.installers.base import check_scripts, check_shell, finding_at
+from deployer.answers.checks import check_scripts, check_shell, finding_at
 from deployer.core.families import Answer
 from deployer.core.hosts import canonical_mac
 from deployer.core.profiles import is_password_hash

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 from pydantic import ValidationError
 
 from deployer.answers import yamllines
-from deployer.answers.installers import cloud_config
-from deployer.answers.installers.autoinstall import Autoinstall, too_new
-from deployer.answers.installers.base import check_scripts, check_shell
+from deployer.answers.checks import check_scripts, check_shell
+from deployer.answers.grammars import cloud_config
+from deployer.answers.grammars.autoinstall import Autoinstall, too_new
 from deployer.answers.yamllines import Document, Place
 from deployer.core.families import Answer
 from deployer.core.profiles import DISKS_OF

@@ -15,9 +15,17 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from deployer.answers.links import host_of, links
+from deployer.answers.filters.links import host_of, links
+from deployer.answers.grammars.talos_spec import (
+    INTRODUCED,
+    KINDS,
+    SINGLE,
+    VERSIONS,
+    Config,
+    Device,
+    Pair,
+)
 from deployer.answers.places import Document, Path, Unreadable, places_of, read
-from deployer.answers.talos_spec import INTRODUCED, KINDS, SINGLE, VERSIONS, Config, Device, Pair
 from deployer.core.families import Answer
 from deployer.core.text import MASK
 from deployer.errors import Finding

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from deployer.answers.installers.base import check_scripts, check_shell, finding_at
+from deployer.answers.checks import check_scripts, check_shell, finding_at
 from deployer.core.families import Answer
 from deployer.core.text import is_plain_line
 from deployer.errors import Finding

@@ -13,11 +13,11 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
-from deployer.answers.installers import windows_names as names
-from deployer.answers.installers import windows_scripts as scripts
-from deployer.answers.installers import windows_unattend as unattend
-from deployer.answers.installers.base import CORRECT, finding_at
-from deployer.answers.installers.windows_unattend import Node, Problem
+from deployer.answers.checks import CORRECT, finding_at
+from deployer.answers.filters import windows_names as names
+from deployer.answers.grammars import windows_scripts as scripts
+from deployer.answers.grammars import windows_unattend as unattend
+from deployer.answers.grammars.windows_unattend import Node, Problem
 from deployer.core.families import Answer
 from deployer.errors import Finding
 

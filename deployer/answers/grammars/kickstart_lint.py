@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from deployer.answers.installers.base import check_shell
-from deployer.answers.installers.kickstart import SCRIPTS, Command, Kickstart, Section
+from deployer.answers.checks import check_shell
+from deployer.answers.grammars.kickstart import SCRIPTS, Command, Kickstart, Section
 from deployer.core.profiles import is_password_hash
 from deployer.errors import Finding
 

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from deployer.answers.installers.autoyast_profile import SCRIPTS, Node, Problem
+from deployer.answers.grammars.autoyast_profile import SCRIPTS, Node, Problem
 from deployer.core.profiles import is_password_hash
 
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from deployer.answers.installers.curtin_storage import Storage
-from deployer.answers.installers.netplan import Model, Netplan
+from deployer.answers.grammars.curtin_storage import Storage
+from deployer.answers.grammars.netplan import Model, Netplan
 from deployer.answers.yamllines import Place
 from deployer.core.profiles import is_password_hash
 

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from pydantic import ValidationError
 
-from deployer.answers.ignition_spec import (
+from deployer.answers.grammars.ignition_spec import (
     INTRODUCED,
     VERSIONS,
     Config,

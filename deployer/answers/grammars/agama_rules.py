@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from deployer.answers.installers.agama_profile import PreScript, Profile
-from deployer.answers.installers.agama_storage import Device, PvGenerator, Search, Storage
+from deployer.answers.grammars.agama_profile import PreScript, Profile
+from deployer.answers.grammars.agama_storage import Device, PvGenerator, Search, Storage
 from deployer.core.profiles import is_password_hash
 
 Place = tuple[str | int, ...]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from deployer.answers.installers.agama_storage import Count, Model, Storage, Text
+from deployer.answers.grammars.agama_storage import Count, Model, Storage, Text
 from deployer.core.network import BondMode
 
 Script = Annotated[str, StringConstraints(max_length=512 * 1024)]
