@@ -19,10 +19,10 @@ from deployer.answers import context, prepare
 from deployer.answers.context import Machine, Snapshot
 from deployer.answers.families import Catalogue, FoundFamily
 from deployer.boot import grub, ipxe
+from deployer.core.documents import load_all, load_one
 from deployer.core.inventory import Firmware, HostSpec
 from deployer.core.profiles import ProfileSpec
 from deployer.core.tokens import Purpose
-from deployer.core.yamlfiles import load_all, load_one
 from deployer.errors import Finding, Invalid
 from deployer.netboot import sites
 from deployer.netboot.loaders import standard

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from deployer.core.documents import Place
 from deployer.errors import Finding
 
 CORRECT = "correct the value in the profile or the host, or the template that writes this line"
@@ -17,6 +19,26 @@ def finding_at(file: str, line: int | None, problem: str, remedy: str = CORRECT)
     """What is wrong in a line of an answer file; without a line, in all of it."""
     where = f"{file}, line {line}" if line else file
     return Finding(f"{where}: {problem}", remedy, file=file, line=line)
+
+
+def finding_in(
+    file: str, line: int | None, place: Place, problem: str, remedy: str = CORRECT
+) -> Finding:
+    """What is wrong with the value at `place` of an answer file that is a tree of values."""
+    field = ".".join(str(part) for part in place) or None
+    said = f"{field}: {problem}" if field and not problem.startswith(field) else problem
+    return replace(finding_at(file, line, said, remedy), field=field)
+
+
+def places_of(names: list[str], given: Any, place: Place = ()) -> Iterator[Place]:
+    """Where in `given` the value `names` stands, in each entry of the lists on the way there."""
+    if isinstance(given, list):
+        for number, each in enumerate(given):
+            yield from places_of(names, each, (*place, number))
+    elif not names:
+        yield place
+    elif isinstance(given, dict) and names[0] in given:
+        yield from places_of(names[1:], given[names[0]], (*place, names[0]))
 
 
 def check_scripts(

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from deployer import plugins
 from deployer.answers import installers
 from deployer.answers.installers.base import Installer
+from deployer.core.documents import load_one
 from deployer.core.families import Family
-from deployer.core.yamlfiles import load_one
 from deployer.errors import ConfigurationError, Invalid
 
 SHARED = "_shared"

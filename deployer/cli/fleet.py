@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from deployer.cli import formats
-from deployer.cli.formats import Place, Record
+from deployer.cli.formats import Record
+from deployer.core.documents import Place
 from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
 from deployer.core.text import masks_in

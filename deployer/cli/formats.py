@@ -8,15 +8,10 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import yaml
-
-from deployer.core.yamlfiles import load_all
+from deployer.core.documents import Place, read_file
 from deployer.errors import Invalid
-
-Place = tuple[str | int, ...]  # the way to a value within a document, as pydantic names it
 
 
 @dataclass(frozen=True)
@@ -42,37 +37,11 @@ def read(text: str, file: str) -> list[Record]:
 
 # --- YAML -------------------------------------------------------------------------------------
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 
 def _yaml(text: str, file: str) -> Iterator[Record]:
-    documents = load_all(text, file)
-    # The values come from our strict loader; the nodes only know on which line each one is.
-    nodes = [n for n in yaml.compose_all(text, Loader=_Loader) if n is not None and not _empty(n)]
-    for document, node in zip(documents, nodes, strict=True):
-        line = node.start_mark.line + 1
-        yield Record(document, file, line, partial(_line, node))
-
-
-def _empty(node: yaml.Node) -> bool:
-    return bool(node.tag == "tag:yaml.org,2002:null")
-
-
-def _line(node: yaml.Node, place: Place) -> int:
-    """The line of the value at `place`, or of the nearest thing around it."""
-    line = node.start_mark.line + 1
-    for step in place:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == str(step)), None)
-            if found is None:
-                return line
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            if step >= len(node.value):
-                return line
-            node = node.value[step]
-            line = node.start_mark.line + 1
-    return line
+    for document in read_file(text, file):
+        if document.value is not None:
+            yield Record(document.value, file, document.first_line, document.line)
 
 
 # --- INI --------------------------------------------------------------------------------------

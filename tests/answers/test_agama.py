@@ -53,7 +53,7 @@ BROKEN: list[tuple[str, str, str, str, str]] = [
     # JSON and keys
     ("dhcp", '"hostname":', "hostname:", "it is no JSON", "hostname:"),
     ("dhcp", '"timeout": 3', '"timeout": NaN', "NaN is no JSON", ""),
-    ("dhcp", '"timeout": 3', '"timeout": 3, "timeout": 4', "written twice", ""),
+    ("dhcp", '"timeout": 3', '"timeout": 3, "timeout": 4', "given twice", ""),
     ("dhcp", '"bootloader"', '"bootlaoder"', "Agama 16.0 has no such key", "bootlaoder"),
     ("dhcp", '"timeout": 3', '"updateNvram": false', "Agama 16.0 has no such key", "updateNvram"),
     ("dhcp", '"hostname":', '"ntp": {}, "hostname":', "Agama 16.0 has no such key", "ntp"),

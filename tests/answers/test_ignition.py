@@ -406,7 +406,7 @@ def test_what_is_broken_is_named_with_its_line(
             "'version' is given twice",
         ),
         ('{"ignition": {"version": NaN}}', None, "NaN is no JSON"),
-        ("[" * 100_000, None, "recursion"),
+        ("[" * 100_000, None, "nested too deeply"),
         ("[]", None, "Input should be a valid dictionary"),
         ('{"ignition": {}}', 1, "ignition.version: Field required"),
     ],

@@ -218,7 +218,7 @@ LAST = len(LINES)
          f"line {LAST + 2}: kind: there is no kind 'HostnameConfg'"),
         ("apiVersion: v1alpha1\nkind: HostnameConfig\nhostname: x\n", "1.11",
          "HostnameConfig came with Talos 1.12, and 1.11 would refuse the file"),
-        ("kind: HostnameConfig\nhostname: x\n", "1.13", "apiVersion: apiVersion is v1alpha1"),
+        ("kind: HostnameConfig\nhostname: x\n", "1.13", "apiVersion is v1alpha1"),
         ("kind: [a]\napiVersion: v1alpha1\n", "1.13", "there is no kind ['a']"),
         ("apiVersion: v1alpha1\nkind: KmsgLogConfig\nname: a\n---\n"
          "apiVersion: v1alpha1\nkind: KmsgLogConfig\nname: a\n", "1.13", "KmsgLogConfig a is"),
@@ -259,7 +259,7 @@ def test_a_control_plane_without_keys_is_no_control_plane() -> None:
     [
         ("", "there must be one document with machine and cluster, and there are 0"),
         ("a: [\n", "Talos could not read it"),
-        ("a: &x {b: 1}\nc: *x\n", "line 1: Talos could not read it: aliases"),
+        ("a: &x {b: 1}\nc: *x\n", "line 2: Talos could not read it: aliases"),
         ("? [a]\n: b\n", "a key must be a word"),
         ("a: 2024-13-45\n", "Talos could not read it"),
         ("[" * 50_000, "Talos could not read it"),

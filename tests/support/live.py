@@ -41,7 +41,7 @@ def until(true: Callable[[], Any], seconds: float = 10, what: str | Callable[[],
         assert time.monotonic() < end, (
             f"not within {seconds} s: {what() if callable(what) else what}"
         )
-        # The longer it takes, the seldomer: asking all the time would slow the machine in QEMU down.
+        # The longer it takes, the seldomer: asking takes time from the machine in QEMU.
         time.sleep(min(0.5, max(0.01, (time.monotonic() - began) / 20)))
     return answer
 

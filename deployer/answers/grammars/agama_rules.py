@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from deployer.answers.grammars.agama_profile import PreScript, Profile
 from deployer.answers.grammars.agama_storage import Device, PvGenerator, Search, Storage
+from deployer.core.documents import Place
 from deployer.core.profiles import is_password_hash
 
-Place = tuple[str | int, ...]
 Problem = tuple[Place, str]
 _PLACEHOLDER = "/dev/disk/by-id/deployer-disk-"
 

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from deployer.answers.grammars.curtin_storage import Storage
 from deployer.answers.grammars.netplan import Model, Netplan
-from deployer.answers.yamllines import Place
+from deployer.core.documents import Place
 from deployer.core.profiles import is_password_hash
 
 # What came after 20.04, and with which release's installer. Compared as text: YY.MM.

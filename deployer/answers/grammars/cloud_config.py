@@ -14,7 +14,7 @@ from typing import Any
 from jsonschema import Draft4Validator
 from jsonschema.exceptions import SchemaError
 
-from deployer.answers.yamllines import Place
+from deployer.core.documents import Place
 from deployer.core.profiles import is_password_hash
 
 SCHEMA = "schema-cloud-config-v1.json"

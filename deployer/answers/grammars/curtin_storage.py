@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from deployer.answers.grammars.netplan import Model
-from deployer.answers.yamllines import Place
+from deployer.core.documents import Place
 
 _SIZE = re.compile(r"\d+(\.\d+)?([BKMGTP]|%)?", re.ASCII | re.IGNORECASE)
 

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from pydantic import ValidationError
 
+from deployer.answers.checks import CORRECT, places_of
 from deployer.answers.grammars.ignition_spec import (
     INTRODUCED,
     VERSIONS,
@@ -22,11 +23,11 @@ from deployer.answers.grammars.ignition_spec import (
     Unit,
     User,
 )
-from deployer.answers.places import Path, places_of
+from deployer.core.documents import Place
 from deployer.core.profiles import is_password_hash
 
 # (where in the file, what is wrong, what would help)
-Problem = tuple[Path, str, str]
+Problem = tuple[Place, str, str]
 
 _SCHEMES = frozenset({"http", "https", "tftp", "s3", "gs", "arn", "data"})
 # Written as octal numbers, and read as decimal ones: "644" would be 01204.
@@ -55,7 +56,6 @@ _UNIT = re.compile(
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _MAIN_SECTION = {"service": "Service", "timer": "Timer", "mount": "Mount", "socket": "Socket",
                  "swap": "Swap", "path": "Path", "automount": "Automount"}  # fmt: skip
-CORRECT = "correct the value in the profile or the host, or the template that writes this line"
 
 
 def data_url(text: str) -> str:
@@ -97,7 +97,7 @@ def problems(given: Any, file: str, context: dict[str, Any]) -> Iterator[Problem
         yield from _live(config, context["urls"])
 
 
-def _grammar(place: Path, kind: str, message: str) -> Problem:
+def _grammar(place: Place, kind: str, message: str) -> Problem:
     if kind == "extra_forbidden":
         problem = "Ignition knows no such key, and would ignore it without a word"
         return place, problem, "correct its name; keys are written likeThis"
@@ -127,10 +127,10 @@ def _versions(given: Any, version: str, context: dict[str, Any]) -> Iterator[Pro
 
 
 def _nodes(config: Config) -> Iterator[Problem]:
-    seen: dict[str, Path] = {}
+    seen: dict[str, Place] = {}
     for kind in ("directories", "files", "links"):
         for number, node in enumerate(getattr(config.storage, kind)):
-            place: Path = ("storage", kind, number)
+            place: Place = ("storage", kind, number)
             yield from _path((*place, "path"), node.path)
             if node.path in seen:
                 problem = f"{node.path} is written twice, and Ignition refuses the file"
@@ -144,7 +144,7 @@ def _nodes(config: Config) -> Iterator[Problem]:
                 yield place, "a link needs its target", CORRECT
 
 
-def _path(place: Path, path: str) -> Iterator[Problem]:
+def _path(place: Place, path: str) -> Iterator[Problem]:
     if not path.startswith("/"):
         yield place, f"{path!r} must be an absolute path", CORRECT
     elif path != "/" and (path.endswith("/") or "//" in path or "/../" in f"{path}/"):
@@ -152,24 +152,24 @@ def _path(place: Path, path: str) -> Iterator[Problem]:
 
 
 def _resources(config: Config, remote: bool) -> Iterator[Problem]:
-    found: list[tuple[Path, Resource]] = []
+    found: list[tuple[Place, Resource]] = []
     for number, file in enumerate(config.storage.files):
-        place: Path = ("storage", "files", number)
+        place: Place = ("storage", "files", number)
         found.append(((*place, "contents"), file.contents))
         found += [((*place, "append", n), each) for n, each in enumerate(file.append)]
     for number, luks in enumerate(config.storage.luks):
         found.append((("storage", "luks", number, "keyFile"), luks.keyFile))
-    head: Path = ("ignition", "config")
+    head: Place = ("ignition", "config")
     found.append(((*head, "replace"), config.ignition.config.replace))
     found += [((*head, "merge", n), r) for n, r in enumerate(config.ignition.config.merge)]
     authorities = config.ignition.security.tls.certificateAuthorities
-    tls: Path = ("ignition", "security", "tls", "certificateAuthorities")
+    tls: Place = ("ignition", "security", "tls", "certificateAuthorities")
     found += [((*tls, n), r) for n, r in enumerate(authorities)]
     for place, resource in found:
         yield from _resource(place, resource, remote)
 
 
-def _resource(place: Path, resource: Resource, remote: bool) -> Iterator[Problem]:
+def _resource(place: Place, resource: Resource, remote: bool) -> Iterator[Problem]:
     wanted = resource.verification.hash
     if wanted is not None and not _HASH.fullmatch(wanted):
         problem = "a hash is sha512-, or sha256-, and its digits in lower case"
@@ -187,7 +187,7 @@ def _resource(place: Path, resource: Resource, remote: bool) -> Iterator[Problem
         yield (*place, "source"), problem, "embed it: data:,TEXT"
 
 
-def _data(place: Path, source: str, wanted: str | None) -> Iterator[Problem]:
+def _data(place: Place, source: str, wanted: str | None) -> Iterator[Problem]:
     try:
         content = contents_of(source)
     except ValueError as error:
@@ -205,7 +205,7 @@ def _accounts(config: Config) -> Iterator[Problem]:
     for kind, accounts in kinds.items():
         yield from _twice(("passwd", kind), "name", [each.name for each in accounts])
         for number, each in enumerate(accounts):
-            place: Path = ("passwd", kind, number)
+            place: Place = ("passwd", kind, number)
             text = each.passwordHash
             if text and text.strip("*!x") and not is_password_hash(text.lstrip("!")):
                 problem = "a password in the clear, or no crypt(3) hash; nobody could log in"
@@ -213,20 +213,20 @@ def _accounts(config: Config) -> Iterator[Problem]:
     for number, user in enumerate(config.passwd.users):
         for n, key in enumerate(user.sshAuthorizedKeys):
             if not _SSH_KEY.fullmatch(key):
-                at: Path = ("passwd", "users", number, "sshAuthorizedKeys", n)
+                at: Place = ("passwd", "users", number, "sshAuthorizedKeys", n)
                 yield at, "it is no OpenSSH public key", "write type, base64 and a comment"
 
 
-def _twice(place: Path, key: str | None, names: list[str]) -> Iterator[Problem]:
+def _twice(place: Place, key: str | None, names: list[str]) -> Iterator[Problem]:
     first: dict[str, int] = {}
     for number, name in enumerate(names):
         if first.setdefault(name, number) != number:
             problem = f"{name!r} is given twice, and Ignition refuses the file"
-            at: Path = (*place, number, key) if key else (*place, number)
+            at: Place = (*place, number, key) if key else (*place, number)
             yield at, problem, "write it once"
 
 
-def _unit(place: Path, unit: Unit) -> Iterator[Problem]:
+def _unit(place: Place, unit: Unit) -> Iterator[Problem]:
     if not _UNIT.fullmatch(unit.name):
         problem = f"{unit.name!r} is no name of a unit: it ends in .service, .timer, .mount, ..."
         yield (*place, "name"), problem, CORRECT
@@ -235,7 +235,7 @@ def _unit(place: Path, unit: Unit) -> Iterator[Problem]:
         yield (*place, "mask"), f"{unit.name} is masked, and enabled too", "remove one of them"
     yield from _twice((*place, "dropins"), "name", [each.name for each in unit.dropins])
     for number, dropin in enumerate(unit.dropins):
-        at: Path = (*place, "dropins", number)
+        at: Place = (*place, "dropins", number)
         if not dropin.name.endswith(".conf"):
             yield (*at, "name"), f"systemd reads no {dropin.name!r}: it must end in .conf", CORRECT
         yield from _unit_text((*at, "contents"), dropin.name, dropin.contents or "", set())
@@ -247,7 +247,7 @@ def _unit(place: Path, unit: Unit) -> Iterator[Problem]:
         yield from _unit_text((*place, "contents"), unit.name, unit.contents, needed)
 
 
-def _unit_text(place: Path, name: str, text: str, needed: set[str]) -> Iterator[Problem]:
+def _unit_text(place: Place, name: str, text: str, needed: set[str]) -> Iterator[Problem]:
     sections, within, joined = set(), "", False
     for number, line in enumerate(text.split("\n"), start=1):
         bare = line.strip()
@@ -288,7 +288,7 @@ def _storage(config: Config) -> Iterator[Problem]:
         if not luks.device:
             yield ("storage", "luks", number), "an encrypted volume needs its device", CORRECT
     for number, system in enumerate(systems):
-        place: Path = ("storage", "filesystems", number)
+        place: Place = ("storage", "filesystems", number)
         yield from _device((*place, "device"), system.device)
         if not system.format:
             yield place, "a file system needs its format", "write ext4, xfs, btrfs, vfat or swap"
@@ -296,7 +296,7 @@ def _storage(config: Config) -> Iterator[Problem]:
             yield from _path((*place, "path"), system.path)
 
 
-def _device(place: Path, device: str) -> Iterator[Problem]:
+def _device(place: Place, device: str) -> Iterator[Problem]:
     if not device.startswith("/dev/"):
         yield place, f"{device!r} is no device", "write its path, /dev/disk/by-id/..."
     elif re.fullmatch(r"/dev/[shv]d[a-z]\d*", device):
@@ -304,12 +304,12 @@ def _device(place: Path, device: str) -> Iterator[Problem]:
         yield place, problem, "name it by /dev/disk/by-id/... or /dev/disk/by-partlabel/..."
 
 
-def _partitions(place: Path, disk: Disk) -> Iterator[Problem]:
+def _partitions(place: Place, disk: Disk) -> Iterator[Problem]:
     taken: list[tuple[int, int, str]] = []
     numbers = [part.number for part in disk.partitions if part.number]
     labels = [part.label for part in disk.partitions if part.label]
     for number, part in enumerate(disk.partitions):
-        at: Path = (*place, "partitions", number)
+        at: Place = (*place, "partitions", number)
         name = part.label or f"number {part.number}"
         if part.number == 0 and not part.label:
             yield at, "a partition needs a number or a label", CORRECT
@@ -330,7 +330,7 @@ def _partitions(place: Path, disk: Disk) -> Iterator[Problem]:
             taken.append((begin, end, name))
 
 
-def _raid(place: Path, raid: Raid) -> Iterator[Problem]:
+def _raid(place: Place, raid: Raid) -> Iterator[Problem]:
     least = _LEAST_DEVICES.get(raid.level or "")
     if least is None:
         known = ", ".join(name for name in _LEAST_DEVICES if not name.isdigit())

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from deployer.answers.yamllines import Place
+from deployer.core.documents import Place
 
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", re.ASCII)
 _NAME = re.compile(r"[^\s/:]{1,15}", re.ASCII)

@@ -12,18 +12,16 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
-from deployer.answers import yamllines
-from deployer.answers.checks import check_scripts, check_shell
+from deployer.answers.checks import check_scripts, check_shell, finding_at, finding_in
 from deployer.answers.grammars import cloud_config
 from deployer.answers.grammars.autoinstall import Autoinstall, too_new
-from deployer.answers.yamllines import Document, Place
+from deployer.core.documents import Place, Unreadable, quoted, read
 from deployer.core.families import Answer
 from deployer.core.profiles import DISKS_OF
 from deployer.errors import Finding
 
 HEADER = "#cloud-config"
 SIZE_LIMIT = 64 * 1024
-_REMEDY = "correct the value in the profile or the host, or the file that is given in its place"
 _APT_WORD = re.compile(r"(?![\[#])[!#-~]+", re.ASCII)
 # At the top they are of no use: cloud-init does not know them, and Subiquity does not see them.
 # From 24.04 on it gives up.
@@ -62,7 +60,7 @@ def _device_id(mount: str) -> str:
 class Subiquity:
     name = "subiquity"
     filters: ClassVar = {
-        "cloud_yaml": yamllines.quoted,
+        "cloud_yaml": quoted,
         "apt_source": _apt_source,
         "device_id": _device_id,
     }
@@ -72,15 +70,19 @@ class Subiquity:
             return list(_shell(answer, text, context))
         if len(text.encode(errors="replace")) > SIZE_LIMIT:
             problem = f"it is larger than {SIZE_LIMIT} bytes, which cloud-init does not keep"
-            return [_finding(answer.path, None, problem)]
+            return [finding_at(answer.path, None, problem)]
         try:
-            document = yamllines.load(text)
-        except yamllines.Problem as problem:
-            return [_finding(answer.path, problem.line, problem.message)]
+            documents = read(text, text_keys=True)
+        except Unreadable as error:
+            return [finding_at(answer.path, error.line, error.problem, error.remedy)]
+        if len(documents) > 1:
+            problem = "a second document begins here, which nobody reads"
+            return [finding_at(answer.path, documents[1].first_line, problem)]
         judge = {"user-data": _user_data, "meta-data": _meta_data}.get(answer.path, _seed)
+        line = documents[0].line if documents else lambda place: None
         return [
-            _finding(answer.path, document.line(place), _said(place, problem), place)
-            for place, problem in judge(text, document, context)
+            finding_in(answer.path, line(place), place, problem)
+            for place, problem in judge(text, documents[0].value if documents else None, context)
         ]
 
 
@@ -93,14 +95,14 @@ def _shell(answer: Answer, text: str, context: dict[str, Any]) -> Iterator[Findi
     yield from check_scripts(context, _SCRIPTS.get(answer.path, {}), answer.path)
 
 
-def _seed(text: str, document: Document, context: dict[str, Any]) -> Problems:
+def _seed(text: str, value: Any, context: dict[str, Any]) -> Problems:
     """vendor-data and network-config: nothing, or a mapping."""
-    if document.value is not None and not isinstance(document.value, dict):
+    if value is not None and not isinstance(value, dict):
         yield (), "it must be a mapping, or empty"
 
 
-def _meta_data(text: str, document: Document, context: dict[str, Any]) -> Problems:
-    values = document.value if isinstance(document.value, dict) else {}
+def _meta_data(text: str, value: Any, context: dict[str, Any]) -> Problems:
+    values = value if isinstance(value, dict) else {}
     instance = values.get("instance-id")
     if not isinstance(instance, str) or not instance:
         yield (
@@ -109,10 +111,10 @@ def _meta_data(text: str, document: Document, context: dict[str, Any]) -> Proble
         )
 
 
-def _user_data(text: str, document: Document, context: dict[str, Any]) -> Problems:
+def _user_data(text: str, value: Any, context: dict[str, Any]) -> Problems:
     if text.split("\n", 1)[0].rstrip() != HEADER:
         yield (), f"its first line must be {HEADER}, or cloud-init passes it over"
-    top = document.value
+    top = value
     if not isinstance(top, dict) or not isinstance(top.get("autoinstall"), dict):
         yield (), "it has no mapping `autoinstall`, so the installer would ask everything"
         return
@@ -189,17 +191,6 @@ def _places_for_disks(autoinstall: Autoinstall, context: dict[str, Any]) -> Prob
                 " writes the disk that the profile's rule means"
             ),
         )
-
-
-def _said(place: Place, problem: str) -> str:
-    where = ".".join(str(part) for part in place)
-    return f"{where}: {problem}" if where else problem
-
-
-def _finding(file: str, line: int | None, problem: str, place: Place = ()) -> Finding:
-    where = f"{file}, line {line}" if line else file
-    field = ".".join(str(part) for part in place) or None
-    return Finding(f"{where}: {problem}", _REMEDY, file=file, line=line, field=field)
 
 
 INSTALLER = Subiquity()

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from deployer.answers.checks import CORRECT, finding_at, finding_in, places_of
 from deployer.answers.filters.links import host_of, links
 from deployer.answers.grammars.talos_spec import (
     INTRODUCED,
@@ -25,16 +26,16 @@ from deployer.answers.grammars.talos_spec import (
     Device,
     Pair,
 )
-from deployer.answers.places import Document, Path, Unreadable, places_of, read
+from deployer.core.documents import Document, Place, Unreadable, read
 from deployer.core.families import Answer
 from deployer.core.text import MASK
 from deployer.errors import Finding
 
-Problem = tuple[Path, str, str]
-_CORRECT = "correct the value in the profile or the host, or the template that writes this line"
+Problem = tuple[Place, str, str]
 _SECRETS = (
     "set the variable; family.yaml says where in secrets.yaml of `talosctl gen secrets` it is"
 )
+_LONGEST = 400_000  # characters; more would take the check too long
 # Of a disk selector: what names one disk, and not a kind of disk.
 _IDENTITIES = ("serial", "wwid", "uuid", "busPath", "name")
 
@@ -63,13 +64,15 @@ class Talos:
     filters: ClassVar = {"talos_disk": _disk, "links": links, "host_of": host_of}
 
     def check(self, answer: Answer, text: str, context: dict[str, Any]) -> list[Finding]:
+        if len(text) > _LONGEST:
+            return [finding_at(answer.path, None, f"it is longer than {_LONGEST} characters")]
         try:
             documents = read(text)
         except Unreadable as error:
             problem = f"Talos could not read it: {error.problem}"
-            return [_finding(answer.path, error.line, (), problem, "correct the YAML there")]
+            return [finding_in(answer.path, error.line, (), problem, "correct the YAML there")]
         found = [
-            _finding(answer.path, document.line(place), place, problem, remedy)
+            finding_in(answer.path, document.line(place), place, problem, remedy)
             for document in documents
             for place, problem, remedy in _judged(document, context)
         ]
@@ -80,7 +83,7 @@ def _judged(document: Document, context: dict[str, Any]) -> Iterator[Problem]:
     given = document.value
     if not isinstance(given, dict):
         if given is not None:
-            yield (), "a document is a mapping", _CORRECT
+            yield (), "a document is a mapping", CORRECT
     elif "kind" in given:
         yield from _beside(given, context)
     else:
@@ -96,12 +99,12 @@ def _beside(given: dict[str, Any], context: dict[str, Any]) -> Iterator[Problem]
     kind, version = given["kind"], _version_of(context)
     since = KINDS.get(kind) if isinstance(kind, str) else None
     if since is None:
-        yield ("kind",), f"there is no kind {kind!r}; Talos would refuse the whole file", _CORRECT
+        yield ("kind",), f"there is no kind {kind!r}; Talos would refuse the whole file", CORRECT
     elif VERSIONS.index(since) > version:
         problem = f"{kind} came with Talos {since}, and {VERSIONS[version]} would refuse the file"
         yield ("kind",), problem, "say it in the main document, or choose a newer release"
     if given.get("apiVersion") != "v1alpha1":
-        yield ("apiVersion",), "apiVersion is v1alpha1", _CORRECT
+        yield ("apiVersion",), "apiVersion is v1alpha1", CORRECT
 
 
 def _main(given: dict[str, Any], context: dict[str, Any]) -> Iterator[Problem]:
@@ -125,10 +128,10 @@ def _main(given: dict[str, Any], context: dict[str, Any]) -> Iterator[Problem]:
     yield from _network(config)
 
 
-def _grammar(place: Path, kind: str, message: str) -> Problem:
+def _grammar(place: Place, kind: str, message: str) -> Problem:
     if kind == "extra_forbidden":
-        return place, "Talos knows no such key, and would refuse the whole file", _CORRECT
-    return place, message, _CORRECT
+        return place, "Talos knows no such key, and would refuse the whole file", CORRECT
+    return place, message, CORRECT
 
 
 # --- rules ----------------------------------------------------------------------------------------
@@ -159,7 +162,7 @@ def _endpoint(endpoint: str | None) -> Iterator[Problem]:
         yield place, f"{endpoint!r} is no https:// address of the control plane", _SECRETS
 
 
-def _certificate(place: Path, pair: Pair | None, keys: bool) -> Iterator[Problem]:
+def _certificate(place: Place, pair: Pair | None, keys: bool) -> Iterator[Problem]:
     if pair is None or not pair.crt:
         yield (*place, "crt"), "it is not set, so the machine trusts nobody", _SECRETS
     elif pair.crt != MASK:
@@ -178,7 +181,7 @@ def _certificate(place: Path, pair: Pair | None, keys: bool) -> Iterator[Problem
 def _install(config: Config) -> Iterator[Problem]:
     place, install = ("machine", "install"), config.machine.install
     if install is None:
-        yield ("machine",), "without install, nothing is written and it runs in memory", _CORRECT
+        yield ("machine",), "without install, nothing is written and it runs in memory", CORRECT
         return
     selector = install.diskSelector
     if selector is not None:
@@ -198,40 +201,40 @@ def _network(config: Config) -> Iterator[Problem]:
     network = config.machine.network
     if network is None:
         return
-    place: Path = ("machine", "network")
+    place: Place = ("machine", "network")
     for number, text in enumerate(network.nameservers or []):
         yield from _address((*place, "nameservers", number), text, ipaddress.ip_address)
     for number, device in enumerate(network.interfaces or []):
         yield from _device((*place, "interfaces", number), device)
 
 
-def _device(place: Path, device: Device) -> Iterator[Problem]:
+def _device(place: Place, device: Device) -> Iterator[Problem]:
     if bool(device.interface) == bool(device.deviceSelector):
-        yield place, "it needs interface or deviceSelector, and not both", _CORRECT
+        yield place, "it needs interface or deviceSelector, and not both", CORRECT
     if device.bond and bool(device.bond.interfaces) == bool(device.bond.deviceSelectors):
-        yield (*place, "bond"), "it needs interfaces or deviceSelectors, and not both", _CORRECT
+        yield (*place, "bond"), "it needs interfaces or deviceSelectors, and not both", CORRECT
     yield from _addressed(place, device)
     seen: set[int] = set()
     for number, vlan in enumerate(device.vlans or []):
-        at: Path = (*place, "vlans", number)
+        at: Place = (*place, "vlans", number)
         if vlan.vlanId in seen:
             yield (*at, "vlanId"), f"VLAN {vlan.vlanId} is there twice", "write each once"
         seen.add(vlan.vlanId)
         yield from _addressed(at, vlan)
 
 
-def _addressed(place: Path, link: Any) -> Iterator[Problem]:
+def _addressed(place: Place, link: Any) -> Iterator[Problem]:
     for number, text in enumerate(link.addresses or []):
         yield from _address((*place, "addresses", number), text, ipaddress.ip_interface)
     for number, route in enumerate(link.routes or []):
-        at: Path = (*place, "routes", number)
+        at: Place = (*place, "routes", number)
         if route.network:
             yield from _address((*at, "network"), route.network, ipaddress.ip_network)
         if route.gateway:
             yield from _address((*at, "gateway"), route.gateway, ipaddress.ip_address)
 
 
-def _address(place: Path, text: str, kind: Any) -> Iterator[Problem]:
+def _address(place: Place, text: str, kind: Any) -> Iterator[Problem]:
     try:
         kind(text)
     except ValueError as error:
@@ -244,15 +247,15 @@ def _of_all(documents: list[Document], file: str) -> Iterator[Finding]:
     main = [each for each in mappings if "kind" not in each.value]
     if len(main) != 1:
         problem = f"there must be one document with machine and cluster, and there are {len(main)}"
-        line = main[1].line_of_it if len(main) > 1 else None
-        yield _finding(file, line, (), problem, "write them into one")
+        line = main[1].first_line if len(main) > 1 else None
+        yield finding_in(file, line, (), problem, "write them into one")
     seen = set()
     for each in mappings:
         kind = str(each.value.get("kind"))
         key = (kind, "" if kind in SINGLE else str(each.value.get("name")))
         if "kind" in each.value and key in seen:
             problem = f"{kind} {key[1]} is there twice".replace("  ", " ")
-            yield _finding(file, each.line_of_it, ("kind",), problem, "write it once")
+            yield finding_in(file, each.first_line, ("kind",), problem, "write it once")
         seen.add(key)
 
 
@@ -262,13 +265,6 @@ def _verified(context: dict[str, Any]) -> Iterator[Finding]:
             "verify: nobody can log in to Talos, so it would end as not verified",
             "say `verify: false` in the profile", field="verify",
         )  # fmt: skip
-
-
-def _finding(file: str, line: int | None, place: Path, problem: str, remedy: str) -> Finding:
-    field = ".".join(str(part) for part in place)
-    where = f"{file}, line {line}" if line else file
-    said = f"{where}: {field}: {problem}" if field else f"{where}: {problem}"
-    return Finding(said, remedy, file=file, line=line, field=field or None)
 
 
 INSTALLER = Talos()

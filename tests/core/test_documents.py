@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deployer.core.yamlfiles import load_all, load_one
+from deployer.core.documents import Unreadable, line_of, load_all, load_one, read, read_json
 from deployer.errors import Invalid
 
 
@@ -21,14 +21,20 @@ from deployer.errors import Invalid
         ("a: &x [1]\nb: *x\n", "fleet.yaml, line 2: aliases (*name) are not accepted"),
         ("[a]: 1\n", "fleet.yaml, line 1: a key must be a word, not a list or mapping"),
         ("? {a: 1}\n: 1\n", "fleet.yaml, line 1: a key must be a word, not a list or mapping"),
-        ("a: [1\nb: 2\n", "fleet.yaml, line 2: expected ',' or ']', but got ':'"),
-        ("a:\n\tb: 1\n", "fleet.yaml, line 2: found character '\\t' that cannot start any token"),
+        ("a: [1\nb: 2\n", "fleet.yaml, line 2: did not find expected ',' or ']'"),
+        ("a:\n\tb: 1\n", "fleet.yaml, line 2: a tab indents this line; YAML wants blanks"),
+        ("a: 1\nname: [", "fleet.yaml, line 2: did not find expected node content"),
+        (
+            "a: 1\nb: '\ud800'",
+            "fleet.yaml, line 2: half a character (\\ud800 to \\udfff) stands here",
+        ),
         (
             "a: !!python/object/apply:os.system [id]\n",
             "fleet.yaml, line 1: could not determine a constructor for the tag"
             " 'tag:yaml.org,2002:python/object/apply:os.system'",
         ),
-        ("[" * 500, "fleet.yaml: nested too deeply"),
+        ("\n" + "[" * 500, "fleet.yaml, line 2: nested too deeply"),
+        ("- " * 500 + "a", "fleet.yaml, line 1: nested too deeply"),
     ],
     ids=lambda text: text[:30],
 )
@@ -73,3 +79,62 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         load_all(text, "f")
     except Invalid as refusal:
         assert refusal.message.startswith("f")
+
+
+def test_a_script_may_be_indented_by_tabs_where_yaml_lets_it() -> None:
+    assert load_all("a: |\n  if x\n  \tdo\n", "f") == [{"a": "if x\n\tdo\n"}]
+
+
+def test_keys_can_be_held_to_text() -> None:
+    assert read("12: a")[0].value == {12: "a"}
+    with pytest.raises(Unreadable, match="the key 12 is no text") as refusal:
+        read("a: {b: 1}\nc:\n  12: x\n", text_keys=True)
+    assert refusal.value.line == 3
+
+
+TEXT = """\
+hosts:
+  - name: web01
+    nics: [{mac: a},
+           {mac: b}]
+  - name: web02
+7: seven
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ((), 1), (("hosts",), 1), (("hosts", 0, "name"), 2), (("hosts", 0, "nics", 1, "mac"), 4),
+        (("hosts", 1), 5), ((7,), 6),
+        (("hosts", 0, "absent"), 2), (("hosts", 9), 1), (("absent",), 1),
+        (("hosts", 0, "a-model-of-pydantic", "nics", 1), 4),
+    ],
+)  # fmt: skip
+def test_a_place_has_the_line_of_its_value_or_of_what_is_around_it(
+    place: tuple[str | int, ...], line: int
+) -> None:
+    assert read(TEXT)[0].line(place) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        ('{"a": 1,\n "a": 2}', None, "'a' is given twice in one object, and the first would be"),
+        ('{"a":\n NaN}', None, "NaN is no JSON"),
+        ('{"a":\n 1,}', 2, "Expecting property name enclosed in double quotes"),
+        ("[" * 100_000, None, "it is nested too deeply"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_json_with_two_meanings_is_refused(text: str, line: int | None, problem: str) -> None:
+    with pytest.raises(Unreadable) as refusal:
+        read_json(text)
+    assert refusal.value.problem.startswith(problem)
+    assert refusal.value.line == line
+    assert refusal.value.remedy
+
+
+def test_lines_of_json_are_told_and_none_where_yaml_does_not_follow() -> None:
+    assert line_of('{"a":\n {"b":\n 1}}')(("a", "b")) == 2
+    assert line_of("[" * 200)(("a",)) is None
