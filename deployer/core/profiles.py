@@ -105,6 +105,8 @@ PasswordHash = Annotated[
 SshKey = Annotated[
     Line, _matching(_KEY, "must be one OpenSSH public key: type, base64 and an optional comment")
 ]
+# One that is given twice counts once: some installers refuse the second.
+SshKeys = Annotated[list[SshKey], AfterValidator(lambda keys: list(dict.fromkeys(keys)))]
 Package = Annotated[str, _matching(_PACKAGE, "must be the name of a package")]
 PackageGroup = Annotated[
     str, _matching(_GROUP, "must be the name of a group of packages; ^NAME is an environment")
@@ -222,7 +224,7 @@ class User(_Model):
 
     name: UserName
     sudo: bool = False
-    ssh_keys: list[SshKey] = Field(default_factory=list, max_length=64)
+    ssh_keys: SshKeys = Field(default_factory=list, max_length=64)
     password_hash: PasswordHash | SecretRef | None = None
     shell: Line = "/bin/bash"
 
@@ -231,7 +233,7 @@ class Root(_Model):
     """Root is locked unless something is set here."""
 
     password_hash: PasswordHash | SecretRef | None = None
-    ssh_keys: list[SshKey] = Field(default_factory=list, max_length=64)
+    ssh_keys: SshKeys = Field(default_factory=list, max_length=64)
 
 
 class Repository(_Model):

@@ -170,3 +170,9 @@ def test_a_disk_must_hold_what_has_a_size_and_the_system(
     storage: dict[str, Any], needed: int
 ) -> None:
     assert Storage.model_validate(storage).needs(4 * 10**9) == needed * 10**9
+
+
+def test_a_key_that_is_given_twice_counts_once() -> None:
+    other = KEY.rsplit(" ", 1)[0] + " other"
+    profile = ProfileSpec.model_validate({**PROFILE, "root": {"ssh_keys": [KEY, other, KEY]}})
+    assert profile.root.ssh_keys == [KEY, other]

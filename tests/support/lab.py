@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 MAC = "52:54:00:12:34:56"
 # Generous: two machines may share two slow cores. Nothing waits for it when all goes well.
-INSTALL_SECONDS = 1800  # long for a machine without KVM beside others
+INSTALL_SECONDS = 1800
 
 
 class Lab(LiveService):
