@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deployer.answers import prepare
+from deployer.answers.filters import proxmox_words
 from deployer.answers.installers import proxmox
 from deployer.core.profiles import Storage
 from deployer.errors import Finding, Invalid
@@ -306,7 +307,7 @@ def test_a_check_is_fast() -> None:
 
 def chosen(layout: str, **rule: Any) -> Any:
     storage = Storage.model_validate({"layout": layout, "disk": rule})
-    return proxmox.disks(storage.model_dump(mode="json"))
+    return proxmox_words.disks(storage.model_dump(mode="json"))
 
 
 def test_a_disk_is_found_by_one_property() -> None:

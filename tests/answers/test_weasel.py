@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deployer.answers import prepare
+from deployer.answers.grammars import esxi_kickstart
 from deployer.answers.installers import weasel
 from deployer.errors import Finding, Invalid
 from tests import golden
@@ -274,8 +275,8 @@ def first_boot(files: dict[str, str]) -> dict[str, Any]:
     return values(files["ks.cfg"].split("%firstboot --interpreter=python\n")[1])
 
 
-def command(files: dict[str, str], name: str, release: str = "8.0") -> weasel.Command:
-    (found,) = weasel.parse(files["ks.cfg"], release).named(name)
+def command(files: dict[str, str], name: str, release: str = "8.0") -> esxi_kickstart.Command:
+    (found,) = esxi_kickstart.parse(files["ks.cfg"], release).named(name)
     return found
 
 
@@ -380,7 +381,7 @@ def test_what_was_asked_for_arrives(host: Any, profile: Any, release: str) -> No
     files, findings = golden.rendered(FOUND, snapshot)
     # The strategy's scripts are no shell, and its gateways are none.
     assert [f for f in findings if "first_boot" not in (f.field or f.message)] == []
-    script = weasel.parse(files["ks.cfg"], release)
+    script = esxi_kickstart.parse(files["ks.cfg"], release)
     assert [s.name for s in script.sections] == ["%pre", "%post", "%firstboot"]
     assert [c.words for c in script.named("rootpw")] == (
         [[HASH]] if "password_hash" in root else []
