@@ -26,6 +26,12 @@ PROFILE: dict[str, Any] = {"name": "web", "users": [{"name": "ops"}]}
 STATIC = {"mac": MAC, "addresses": ["10.0.0.7/24"]}
 
 
+def usual(name: str) -> dict[str, Any]:
+    """A profile such as most are, without what this family refuses anyway."""
+    refused = golden.found(name).family.unsupported
+    return {field: value for field, value in PROFILE.items() if field not in refused}
+
+
 def test_there_are_families() -> None:
     assert golden.families()
 
@@ -67,7 +73,7 @@ def test_its_boot_line_carries_the_profiles_arguments_last(name: str) -> None:
     if not found.family.kernel_args:
         pytest.skip("its kernel takes none, so a profile may set none")
     argument = f"{found.family.kernel_args[0]}=7"
-    snapshot = golden.snapshot(found, HOST, {**PROFILE, "kernel_args": [argument]})
+    snapshot = golden.snapshot(found, HOST, {**usual(name), "kernel_args": [argument]})
     assert str(prepare.boot(found, golden.context_of(snapshot)).arguments[-1]) == argument
 
 
@@ -81,14 +87,14 @@ def test_a_name_that_could_take_over_the_boot_cannot_be_set(name: str) -> None:
 @every_family
 def test_its_boot_script_and_files_are_the_same_however_often_they_are_asked_for(name: str) -> None:
     found = golden.found(name)
-    again = _everything.__wrapped__(name, json.dumps(HOST), json.dumps(PROFILE))
-    assert everything(name, HOST, PROFILE) == again
-    assert golden.snapshot(found, HOST, PROFILE) == golden.snapshot(found, HOST, PROFILE)
+    again = _everything.__wrapped__(name, json.dumps(HOST), json.dumps(usual(name)))
+    assert everything(name, HOST, usual(name)) == again
+    assert golden.snapshot(found, HOST, usual(name)) == golden.snapshot(found, HOST, usual(name))
 
 
 @every_family
 def test_no_answer_file_holds_a_key_of_the_service(name: str) -> None:
-    text = everything(name, HOST, PROFILE)
+    text = everything(name, HOST, usual(name))
     assert "PRIVATE KEY" not in text
 
 
@@ -176,7 +182,7 @@ def test_what_a_profile_asks_for_is_done_or_refused_by_name(
 ) -> None:
     found = golden.found(name)
     refused = prepare.unsupported(
-        found.family, golden.snapshot(found, HOST, {**PROFILE, **change}).profile
+        found.family, golden.snapshot(found, HOST, {**usual(name), **change}).profile
     )
     if refused:
         assert all((f.field or "").split(".")[0] in change for f in refused)
@@ -186,14 +192,14 @@ def test_what_a_profile_asks_for_is_done_or_refused_by_name(
     if refused := _hashes_refused(name, change):
         assert all((f.field or "").split(".")[0] in change for f in refused)
         return
-    given = everything(name, HOST, {**PROFILE, **change})
-    assert given != everything(name, HOST, PROFILE) and (mark or "") in given
+    given = everything(name, HOST, {**usual(name), **change})
+    assert given != everything(name, HOST, usual(name)) and (mark or "") in given
 
 
 def _hashes_refused(name: str, change: dict[str, Any]) -> list[Finding]:
     """A hash that a secret holds is seen when the files are rendered."""
     found = golden.found(name)
-    _, findings = golden.rendered(found, golden.snapshot(found, HOST, {**PROFILE, **change}))
+    _, findings = golden.rendered(found, golden.snapshot(found, HOST, {**usual(name), **change}))
     return [f for f in findings if (f.field or "").endswith("password_hash")]
 
 
@@ -203,10 +209,10 @@ def test_what_a_host_asks_for_is_done_or_refused_by_name(
     name: str, change: dict[str, Any], mark: str | None
 ) -> None:
     found = golden.found(name)
-    asked = golden.snapshot(found, {**HOST, **change}, PROFILE)
+    asked = golden.snapshot(found, {**HOST, **change}, usual(name))
     if refused := prepare.unsupported(found.family, asked.profile, asked.host):
         assert all((f.field or "").startswith("network.") for f in refused)
         return
     before = nic() if "network" in change and change != nic() else {}
-    given = everything(name, {**HOST, **change}, PROFILE)
-    assert given != everything(name, {**HOST, **before}, PROFILE) and (mark or "") in given
+    given = everything(name, {**HOST, **change}, usual(name))
+    assert given != everything(name, {**HOST, **before}, usual(name)) and (mark or "") in given
