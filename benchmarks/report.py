@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.checks import Cost
 from benchmarks.load import Result
 from benchmarks.scenarios import CALLS, NGINX, OURS, STARLETTE, Findings
 from benchmarks.statistics import Rounds, middle, ratio
@@ -34,7 +35,8 @@ def text(findings: Findings, command: str) -> str:
     for size, scenarios in findings.calls.items():
         parts += [f"### Calls, {size:,} hosts in the database\n", _calls(scenarios)]
     parts += ["### Boot media\n", _files(findings.files), "### Power cuts\n",
-              _storms(findings.storms), "### Memory\n", _memory(findings)]  # fmt: skip
+              _storms(findings.storms), "### Memory\n", _memory(findings),
+              "### Checks of answer files\n", _checks(findings.checks)]  # fmt: skip
     return "\n".join(parts)
 
 
@@ -71,7 +73,10 @@ def _targets(findings: Findings) -> str:
         rows.append([f"{name}, to {NGINX}", "≥ 0.90", found])
     for name, outcome in findings.storms.items():
         rows.append([f"{name}: p99", "< 1 s", f"{outcome.p99_ms / 1000:.3f} s"])
-    return table(["ratio of rates", "target", "found"], rows)
+    for family, cost in sorted(findings.checks.items(), key=lambda entry: -entry[1].growth)[:1]:
+        rows.append([f"check of a file of twice the length ({family}), to once", "< 3",
+                     _shown(cost.growth)])  # fmt: skip
+    return table(["ratio", "target", "found"], rows)
 
 
 def _shown(value: float) -> str:
@@ -134,3 +139,12 @@ def _memory(findings: Findings) -> str:
         after = [f"{scenarios[name][OURS][-1].rss_bytes / _MB:.0f}" for name in CALLS]
         rows.append([f"{size:,}", f"{findings.resting[size] / _MB:.0f}", *after])
     return table(["hosts", "RSS MB at rest", *(f"after {name}" for name in CALLS)], rows)
+
+
+def _checks(costs: dict[str, Cost]) -> str:
+    rows = [
+        [family, f"{cost.first * 1000:.0f}", f"{cost.check * 1000:.1f}",
+         _shown(cost.check / cost.rendering), _shown(cost.growth)]
+        for family, cost in costs.items()
+    ]  # fmt: skip
+    return table(["family", "first ms", "then ms", "to rendering", "growth"], rows)

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import load, nginx, storm
+from benchmarks import checks, load, nginx, storm
+from benchmarks.checks import Cost
 from benchmarks.fleet import Fleet, make
 from benchmarks.peers import Peer, Running, free_port, running
 from benchmarks.statistics import Rounds
@@ -52,6 +53,7 @@ class Findings:
     files: dict[str, Rounds] = field(default_factory=dict)
     storms: dict[str, Outcome] = field(default_factory=dict)
     resting: dict[int, int] = field(default_factory=dict)  # bytes of memory before any load
+    checks: dict[str, Cost] = field(default_factory=dict)  # by family
 
 
 def deployer(settings: Settings, **more: str) -> Peer:
@@ -88,6 +90,7 @@ class Bench:
     def run(self) -> Findings:
         for size in self.plan.sizes:
             self._with_hosts(size, last=size == self.plan.sizes[-1])
+        self.found.checks = checks.run(self.say)
         return self.found
 
     def _with_hosts(self, size: int, last: bool) -> None:

@@ -67,9 +67,12 @@ def check_shell(script: str, shell: str, file: str, field: str) -> list[Finding]
 @lru_cache(maxsize=256)
 def _said_of(script: str, shell: str) -> str | None:
     """The first line of what `shell` says against `script`, if it does."""
-    done = subprocess.run(
-        [shell, "-n"], input=script, capture_output=True, text=True, timeout=10, check=False
-    )
+    try:
+        done = subprocess.run(
+            [shell, "-n"], input=script, capture_output=True, text=True, timeout=10, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"{shell}: it is not parsed within ten seconds"
     if done.returncode == 0:
         return None
     return (done.stderr.strip().splitlines() or ["it is no shell script"])[0]

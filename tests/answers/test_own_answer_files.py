@@ -43,6 +43,12 @@ def test_it_is_held_to_the_installers_grammar_with_its_line() -> None:
     ]
 
 
+def test_of_a_thousand_findings_a_hundred_are_shown_and_the_others_counted() -> None:
+    own = PRESEED + "".join(f"d-i nosuch/question{n} string x\n" for n in range(1000))
+    _, findings = rendered({"preseed.cfg": {"content": own}})
+    assert (len(findings), findings[-1]) == (101, "900 more findings")
+
+
 def test_a_template_of_ones_own_sees_what_ours_see_and_has_the_calls_as_macros() -> None:
     own = (
         '{% import "calls.j2" as calls %}\n'

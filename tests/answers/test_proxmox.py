@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -295,11 +294,9 @@ def test_hostile_tables_are_a_finding_and_never_an_exception(tables: dict[str, A
     assert check(text)
 
 
-def test_a_check_is_fast() -> None:
-    for text in (NODE, "[" * 50_000, "a.b = 1\n" * 5_000, '"' * 90_000):
-        began = time.perf_counter()
-        check(text)
-        assert time.perf_counter() - began < 1.5  # 0.3 s on a machine of its own
+@pytest.mark.parametrize("text", ["[" * 50_000, "a.b = 1\n" * 5_000, '"' * 90_000])
+def test_large_hostile_text_has_few_findings(text: str) -> None:
+    assert 0 < len(check(text)) <= 200
 
 
 # --- disks -------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import time
 from typing import Any
 
 import pytest
@@ -247,11 +246,9 @@ def test_hostile_text_is_a_finding_and_never_an_exception(file: str, text: str) 
     check(file, text)
 
 
-def test_a_check_is_fast() -> None:
-    for text in (BRANCH, "((" * 40_000, "install " * 9000, "%pre\n" * 40, "'" * 90_000):
-        began = time.perf_counter()
-        check("ks.cfg", text)
-        assert time.perf_counter() - began < 1.5  # 0.3 s on a machine of its own
+@pytest.mark.parametrize("text", ["((" * 40_000, "install " * 9000, "%pre\n" * 40, "'" * 90_000])
+def test_large_hostile_text_has_few_findings(text: str) -> None:
+    assert 0 < len(check("ks.cfg", text)) <= 200
 
 
 # --- what we write -----------------------------------------------------------------------------

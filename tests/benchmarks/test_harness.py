@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import fleet, load, peers, report, scenarios, statistics, storm
+from benchmarks import checks, fleet, load, peers, report, scenarios, statistics, storm
+from benchmarks.checks import Cost
 from benchmarks.load import Result
 from benchmarks.peers import Peer, PeerFailed, running
 from benchmarks.scenarios import CALLS, GRANIAN, NGINX, OURS, STARLETTE, Findings
@@ -134,6 +135,7 @@ def canned() -> Findings:
         calls={size: dict.fromkeys(CALLS, calls) for size in (1_000, 10_000)},
         files={"kernel, 8 MB": calls}, storms={"100 boots": outcome},
         resting={1_000: 10**8, 10_000: 11 * 10**7},
+        checks={"plain": Cost(0.1, 0.004, 0.002, 2.1), "slow": Cost(0.2, 0.003, 0.002, 3.7)},
     )  # fmt: skip
 
 
@@ -146,6 +148,13 @@ def test_the_report_shows_ratios_errors_and_memory() -> None:
     assert "| 10,000 | 110 | 50 | 50 | 50 | 50 |" in text
     row = "| answer file | Deployer | 600 | 0.60 | 0.30 | 1.50 | 9.00 | 417 | 1.5 | 0 | 50 |"
     assert row in text
+    assert "| check of a file of twice the length (slow), to once | < 3 | 3.70 |" in text
+    assert "| plain | 100 | 4.0 | 2.00 | 2.10 |" in text
+
+
+def test_a_family_is_measured() -> None:
+    found = checks.measure("debian")
+    assert min(found.first, found.check, found.rendering, found.growth) > 0
 
 
 def test_results_replace_the_last_ones_and_nothing_else() -> None:

@@ -23,6 +23,7 @@ from deployer.errors import Finding
 _CLASS = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 # man setup-storage: what would keep data of whoever had the disk before.
 _PRESERVES = re.compile(r"\bpreserve_(always|reinstall|lazy)\b")
+_SECONDS = 20  # for setup-storage: the time that it takes grows with the square of the text
 _SECTION = re.compile(r"disk_config\s+(\S+)")
 
 
@@ -92,10 +93,17 @@ def _said_of(text: str) -> str:
     with tempfile.TemporaryDirectory(prefix="deployer-fai-") as folder:
         config = Path(folder) / "disk_config"
         config.write_text(text, encoding="utf-8")
-        done = subprocess.run(
-            [program, "-s", "-f", config], capture_output=True, text=True, timeout=20, check=False,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LOGDIR": folder, "disklist": "sda sdb"},
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                [program, "-s", "-f", config], capture_output=True, text=True, timeout=_SECONDS,
+                check=False,
+                env={
+                    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LOGDIR": folder,
+                    "disklist": "sda sdb",
+                },
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return f"setup-storage does not read it within {_SECONDS} seconds: make it shorter"
     return (done.stdout + done.stderr).strip() or "it is refused" if done.returncode else ""
 
 
