@@ -49,7 +49,8 @@ class _Server(uvicorn.Server):
         )  # fmt: skip
         for connection in late:
             await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
-        await asyncio.sleep(_LAST_WORDS_SECONDS)
+        if not self.force_exit:
+            await asyncio.sleep(_LAST_WORDS_SECONDS)
         await super().shutdown(sockets)
 
 

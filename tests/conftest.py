@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
+from deployer.answers import families
 from deployer.app import build_parts
 from deployer.observe import configure_logging
 from deployer.services.parts import Parts
@@ -18,14 +21,30 @@ from tests.support.images import register_images
 from tests.support.postgres import PostgresServer
 from tests.support.service import Service
 
-DATABASES = ["sqlite", "postgresql"]
+# `make check` is content with SQLite.
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 
 
 def pytest_configure() -> None:
     configure_logging("json")
+    families.load_model = _once_per_file(families.load_model)
     # Hypothesis without a stop-watch: a machine that is busy must not fail a test.
     hypothesis.settings.register_profile("patient", deadline=None)
     hypothesis.settings.load_profile("patient")
+
+
+def _once_per_file(load: Callable[..., Any]) -> Callable[..., Any]:
+    """Families are values: thousands of tests may share those that they read from equal files."""
+
+    @cache
+    def loaded(model: type, file: Path, _stamp: tuple[int, int], **extra: str) -> Any:
+        return load(model, file, **extra)
+
+    def with_stamp(model: type, file: Path, **extra: str) -> Any:
+        stat = file.stat()
+        return loaded(model, file, (stat.st_mtime_ns, stat.st_size), **extra)
+
+    return with_stamp
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from deployer.answers.families import INSTALLERS
 from deployer.answers.filters import suse_network
 from deployer.errors import Finding
 from tests import golden
-from tests.answers import test_autoyast
+from tests.answers import suse
 from tests.answers.strategies import PROFILES, hosts
 
 FILE = "profile.json"
@@ -32,13 +33,7 @@ def checked(text: str, context: dict[str, Any] = NOTHING) -> list[Finding]:
 
 
 def ours(example: str = "dhcp", release: str = "sles-16.0", **profile: Any) -> str:
-    """What this example's machine is given."""
-    found = golden.found("suse")
-    given = golden.read_example(example)
-    given["profile"] |= {"release": release, **profile}
-    files, findings = golden.rendered(found, golden.snapshot(found, **given), "uefi")
-    assert findings == []
-    return files[FILE]
+    return suse.ours(FILE, release, example, **profile)
 
 
 @pytest.fixture(scope="module")
@@ -243,12 +238,8 @@ def test_a_profile_of_the_operators_own_passes_with_our_calls(file: Path, releas
 def test_any_description_becomes_a_profile_without_a_finding(
     host: dict[str, Any], profile: dict[str, Any], firmware: Any
 ) -> None:
-    found = golden.found("suse")
-    snapshot = golden.snapshot(found, host, {**profile, "release": "sles-16.0"})
-    files, findings = golden.rendered(found, snapshot, firmware)
-    # Its scripts may be no shell at all, which is found and said.
-    assert [f for f in findings if f.field is None or not f.field.startswith("scripts.")] == []
-    given = json.loads(files[FILE])
+    snapshot, text = suse.described(FILE, "sles-16.0", host, profile, firmware)
+    given = json.loads(text)
     assert given["hostname"] == {"static": snapshot.host.name.split(".")[0]}
     addresses = [a for c in given["network"]["connections"] for a in c.get("addresses", [])]
     wanted = [a for nic in snapshot.host.network.interfaces for a in nic.addresses]
@@ -271,11 +262,11 @@ def test_no_two_mount_points_share_a_name() -> None:
 
 
 def test_package_sources_are_known_by_their_keys() -> None:
-    keyed = {"name": "ours", "url": "http://own.example.org/r", "key": test_autoyast.KEY}
+    keyed = {"name": "ours", "url": "http://own.example.org/r", "key": suse.KEY}
     open_one = {"name": "nightly", "url": "http://builds.example.org/today"}
     given = json.loads(ours(repositories=[keyed, open_one]))["software"]["extraRepositories"]
     assert given == [
-        {"alias": "ours", "url": keyed["url"], "gpgFingerprints": [test_autoyast.FINGERPRINT]},
+        {"alias": "ours", "url": keyed["url"], "gpgFingerprints": [suse.FINGERPRINT]},
         {"alias": "nightly", "url": open_one["url"], "allowUnsigned": True},
     ]
 
@@ -328,27 +319,15 @@ Agent = Callable[[str], "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Agent:
-    """Runs commands with the agent's functions; its calls and restarts are only written down."""
     source = json.loads(ours("raid1"))["scripts"]["pre"][0]["content"]
-    assert source.endswith("\nbegin\n")
-    functions = source.removesuffix("begin\n").replace("/run/udev", f"{tmp_path}/udev")
+    functions = source.replace("/run/udev", f"{tmp_path}/udev")
     functions = functions.replace("/tmp/deployer", f"{tmp_path}/own")
     fakes = """
-call() { echo "CALL ${2##*/} ${3:-}" >&3; }
-sleep() { :; }
-restart() { echo RESTART >&3; exit 9; }
 udevadm() { echo "udevadm $*" >&3; }
 journalctl() { echo "$JOURNAL"; }
 systemctl() { ${UNIT_FAILED:-false}; }
 """
-
-    def run(commands: str) -> subprocess.CompletedProcess[str]:
-        script = f"exec 3>&1\n{functions}{fakes}{commands}\n"
-        return subprocess.run(
-            ["bash"], input=script, capture_output=True, text=True, timeout=20, check=False
-        )
-
-    return run
+    return partial(suse.run_agent, functions, fakes)
 
 
 def test_the_links_that_the_profile_names_are_made(agent: Agent, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from deployer.answers.grammars.autoyast_profile import elements
 from deployer.answers.render import environment
 from deployer.errors import Finding
 from tests import golden
+from tests.answers import suse
 from tests.answers.strategies import PROFILES, hosts
 
 FILE = "autoinst.xml"
@@ -34,13 +35,7 @@ def checked(text: str, context: dict[str, Any] = NOTHING) -> list[Finding]:
 
 
 def ours(example: str = "dhcp", release: str = "sles-15-sp7", **profile: Any) -> str:
-    """What this example's machine is given."""
-    found = golden.found("suse")
-    given = golden.read_example(example)
-    given["profile"] |= {"release": release, **profile}
-    files, findings = golden.rendered(found, golden.snapshot(found, **given), "uefi")
-    assert findings == []
-    return files[FILE]
+    return suse.ours(FILE, release, example, **profile)
 
 
 @pytest.fixture(scope="module")
@@ -329,12 +324,8 @@ def value(root: ElementTree.Element, path: str) -> str | None:
 def test_any_description_becomes_a_profile_without_a_finding(
     host: dict[str, Any], profile: dict[str, Any], firmware: Any
 ) -> None:
-    found = golden.found("suse")
-    snapshot = golden.snapshot(found, host, {**profile, "release": "sles-15-sp7"})
-    files, findings = golden.rendered(found, snapshot, firmware)
-    # Its scripts may be no shell at all, which is found and said.
-    assert [f for f in findings if f.field is None or not f.field.startswith("scripts.")] == []
-    root = ElementTree.fromstring(files[FILE])
+    snapshot, text = suse.described(FILE, "sles-15-sp7", host, profile, firmware)
+    root = ElementTree.fromstring(text)
     assert value(root, "networking/dns/hostname") == snapshot.host.name.split(".")[0]
     names = [user.name for user in snapshot.profile.users]
     users = root.findall(f"{Y}users/{Y}user")
@@ -413,28 +404,17 @@ def test_what_is_in_cdata_comes_out_as_it_went_in_or_is_refused(text: str) -> No
 
 
 # Made by GnuPG 2.2 for this test, and its fingerprint as `gpg --show-keys` prints it.
-KEY = """-----BEGIN PGP PUBLIC KEY BLOCK-----
-
-mDMEawYldBYJKwYBBAHaRw8BAQdAH+T4kPe0bJGthUrQUwL2GSmvwK154ziydtmD
-AO66S9W0GUV4YW1wbGUgPGtleUBleGFtcGxlLm9yZz6IkAQTFggAOBYhBLkYQ+SD
-f2BNgEYxhvohqbMP4K2HBQJrBiV0AhsDBQsJCAcCBhUKCQgLAgQWAgMBAh4BAheA
-AAoJEPohqbMP4K2H6foBANCdvxZOUVJYR26A1UKasuKWXum06LV0cPDGZj6585wa
-AQCOwoLxj3BxUxS+ps973u0oBZK+lg///+8CaRppfJn3AA==
-=kHcc
------END PGP PUBLIC KEY BLOCK-----
-"""
-FINGERPRINT = "B91843E4837F604D80463186FA21A9B30FE0AD87"
 
 
 def test_a_key_is_known_by_its_fingerprint() -> None:
-    assert openpgp.fingerprint(KEY) == FINGERPRINT
-    assert openpgp.key_id(KEY) == FINGERPRINT[-16:]
-    repository = {"name": "own", "url": "http://own.example.org/r", "key": KEY}
-    assert f"<keyid>{FINGERPRINT[-16:]}</keyid>" in ours(repositories=[repository])
+    assert openpgp.fingerprint(suse.KEY) == suse.FINGERPRINT
+    assert openpgp.key_id(suse.KEY) == suse.FINGERPRINT[-16:]
+    repository = {"name": "own", "url": "http://own.example.org/r", "key": suse.KEY}
+    assert f"<keyid>{suse.FINGERPRINT[-16:]}</keyid>" in ours(repositories=[repository])
 
 
 @pytest.mark.parametrize(
-    "text", ["", "no key", KEY.replace("mDME", "!!!!"), KEY.replace("mDME", "AAAA")]
+    "text", ["", "no key", suse.KEY.replace("mDME", "!!!!"), suse.KEY.replace("mDME", "AAAA")]
 )
 def test_what_is_no_key_has_no_fingerprint(text: str) -> None:
     with pytest.raises(ValueError, match="no armoured OpenPGP public key"):
@@ -470,23 +450,11 @@ def test_linuxrc_is_told_how_to_reach_us(nic: dict[str, Any], argument: str) -> 
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs commands with the agent's functions; its calls and restarts are only written down."""
-
     def run(example: str, commands: str) -> subprocess.CompletedProcess[str]:
         root = ElementTree.fromstring(ours(example))
         source = root.findtext(f"{Y}scripts/{Y}pre-scripts/{Y}script/{Y}source") or ""
         functions = source.replace("/tmp/profile", str(tmp_path)).replace("/mnt", f"{tmp_path}/mnt")
-        assert functions.endswith("\nbegin\n")
-        fakes = """
-call() { echo "CALL ${2##*/} ${3:-}" >&3; }
-sleep() { :; }
-restart() { echo RESTART >&3; exit 9; }
-"""
-        own = functions.removesuffix("begin\n")
-        script = f"exec 3>&1\nOWN={tmp_path}/own\n{own}{fakes}{commands}"
-        return subprocess.run(
-            ["bash"], input=script, capture_output=True, text=True, timeout=20, check=False
-        )
+        return suse.run_agent(f"OWN={tmp_path}/own\n{functions}", "", commands)
 
     return run
 

@@ -384,7 +384,7 @@ def test_a_mirror_that_hangs_up_is_given_up_before_long(machine: Machine) -> Non
             """Quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         began = time.monotonic()
         url = f"http://127.0.0.1:{server.server_port}/Packages.xz"

@@ -61,7 +61,7 @@ class Archive:
         self._keyring.gpg("--clearsign", "--output", str(signed), str(plain))
 
     def __enter__(self) -> Archive:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
