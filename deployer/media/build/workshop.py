@@ -40,6 +40,10 @@ _PROGRAMS = {
     "qemu-img": "qemu-utils",
     "sfdisk": "fdisk",
     "blkid": "util-linux",
+    "bsdtar": "libarchive-tools",
+    "7zz": "7zip",
+    "xorriso": "xorriso",
+    "wimlib-imagex": "wimtools",
 }
 GRUB_MODULES = Path("/usr/lib/grub/x86_64-efi")
 
