@@ -79,12 +79,13 @@ class Sign(_Model):
 
 
 class Taken(_Model):
-    """A file of the medium, or several where `path` has a `*`, and its name in the image.
+    """A file of the medium (the first of several that is there), and its name in the image.
 
+    `*` in a path stands for any text without a slash, `FOLDER/**` for all that is in a folder.
     `source`: no medium has it, and this is where people get it.
     """
 
-    path: Template
+    path: Template | Annotated[list[Template], Field(min_length=1, max_length=8)]
     name: FilePath | None = None
     arch: Arch | None = None
     optional: bool = False
@@ -94,6 +95,9 @@ class Taken(_Model):
     @classmethod
     def _a_path_alone(cls, value: Any) -> Any:
         return {"path": value} if isinstance(value, str) else value
+
+    def paths(self) -> list[str]:
+        return [self.path] if isinstance(self.path, str) else self.path
 
 
 class Unpack(_Model):

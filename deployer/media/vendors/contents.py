@@ -98,12 +98,14 @@ class Contents:
         return self._real(path)
 
     def matching(self, pattern: str) -> dict[str, str]:
-        """{path: plain file} of those that match; `*` stands for any text without a slash."""
-        depth = pattern.count("/")
+        """{path: plain file} of those that match; `*` stands for any text without a slash, and
+        `FOLDER/**` for all that is in it."""
+        pattern, depth = pattern.lower(), pattern.count("/")
         found = {
             path: self._real(path)
             for path in self.entries
-            if path.count("/") == depth and fnmatch.fnmatchcase(path.lower(), pattern.lower())
+            if (path.count("/") == depth or pattern.endswith("/**"))
+            and fnmatch.fnmatchcase(path.lower(), pattern)
         }
         return {path: real for path, real in found.items() if real}
 

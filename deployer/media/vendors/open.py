@@ -60,19 +60,20 @@ def _from_web(url: str, families: list[Family], terms: vouch.Terms, log: Log) ->
     last = unquote(parts.path.rpartition("/")[2])
     above = url.rpartition("/")[0]
     if last.lower().endswith(".iso") or is_tar(last):
-        web = WebFolder(above, log)
+        web = WebFolder(above, url, log)
         file = terms.work / "medium" / last.replace("/", "_")
         file.parent.mkdir()
         web.download(url, file)
         return _file(file, url, web, families, terms, log, fetched=True)
     # Of a file that is one of several the operator means all.
-    web = WebFolder(above if last in _names(families) else url, log)
+    web = WebFolder(above if last in _names(families) else url.rstrip("/"), url, log)
     return Opened(web, beside=web)
 
 
 def _names(families: Iterable[Family]) -> set[str]:
     media = [medium for family in families for medium in family.media]
-    return {taken.path.rpartition("/")[2] for medium in media for taken in medium.files}
+    files = [taken for medium in media for taken in medium.files]
+    return {path.rpartition("/")[2] for taken in files for path in taken.paths()}
 
 
 def _file(

@@ -33,11 +33,16 @@ def plan(
     made = Plan()
     for taken in medium.files:
         if taken.arch in (None, arch):
-            _add(made, source, medium, taken, fill(taken.path), beside)
+            paths = [fill(path) for path in taken.paths()]
+            if not _add(made, source, medium, taken, paths) and not _add_given(
+                made, taken.name or paths[0], beside
+            ):
+                _refuse_without(source, medium, taken, paths)
     _refuse_strangers(made, beside)
     if medium.tree:
         _add_tree(made, source, medium)
-    made.notes += [note.say for note in medium.notes if not _any(made.files, note.without)]
+    if source.contents is not None:
+        made.notes += [each.say for each in medium.notes if not _any(made.files, each.without)]
     return made
 
 
@@ -45,28 +50,14 @@ def _any(names: dict[str, str], pattern: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
-def _add(
-    made: Plan, source: Source, medium: Medium, taken: Taken, path: str, beside: Sequence[Path]
-) -> None:
-    found = _found(source, path)
-    for name, real in found.items():
-        name = taken.name or (name.lower() if medium.lower else name)
+def _add(made: Plan, source: Source, medium: Medium, taken: Taken, paths: list[str]) -> bool:
+    """Whether the medium has it."""
+    found = next((each for path in paths if (each := _found(source, path))), {})
+    for path, real in found.items():
+        name = taken.name or (path.lower() if medium.lower else path)
         made.files[name] = real
         made.named.add(name)
-    name = taken.name or path
-    given = next((file for file in beside if file.name == name), None)
-    if given is not None and not found:
-        made.beside[name] = given
-    elif not found and taken.source:
-        raise BuildError(
-            f"its recipe needs {name}, which no such medium has",
-            f"get it from {taken.source}, and give it too: --with {name}",
-        )
-    elif not found and not taken.optional:
-        raise BuildError(
-            f"{source.place} has no {path}, which its recipe needs",
-            f"take the whole medium: {medium.medium}",
-        )
+    return bool(found)
 
 
 def _found(source: Source, path: str) -> dict[str, str]:
@@ -79,10 +70,35 @@ def _found(source: Source, path: str) -> dict[str, str]:
     return {path: real} if real else {}
 
 
+def _add_given(made: Plan, name: str, beside: Sequence[Path]) -> bool:
+    """Whether the operator has given it, a file or a folder."""
+    given = next((path for path in beside if path.name == name.removesuffix("/**")), None)
+    if given is None:
+        return False
+    if not given.exists() or given.is_dir() != name.endswith("/**"):
+        raise BuildError(f"--with {given}: there is no such file", f"give {name}")
+    inside = [path for path in given.rglob("*") if path.is_file()] if given.is_dir() else [given]
+    made.beside.update({str(path.relative_to(given.parent)): path for path in inside})
+    return True
+
+
+def _refuse_without(source: Source, medium: Medium, taken: Taken, paths: list[str]) -> None:
+    name = taken.name or paths[0]
+    if taken.source:
+        raise BuildError(
+            f"its recipe needs {name}, which no such medium has",
+            f"get it from {taken.source}, and give it too: --with {name}",
+        )
+    if not taken.optional:
+        raise BuildError(
+            f"{source.place} has no {' or '.join(paths)}, which its recipe needs",
+            f"take the whole medium: {medium.medium}",
+        )
+
+
 def _refuse_strangers(made: Plan, beside: Sequence[Path]) -> None:
-    used = set(made.beside.values())
     for file in beside:
-        if file not in used:
+        if not any(file in (used, *used.parents) for used in made.beside.values()):
             raise BuildError(
                 f"--with {file}: this medium's recipe needs no {file.name}, or the medium has it",
                 "leave it out, or give it the name that the recipe looks for",

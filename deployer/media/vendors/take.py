@@ -110,6 +110,7 @@ class _Taking:
                 beside, terms, self.image, chosen.files, chosen.named
             )  # fmt: skip
         for name, file in chosen.beside.items():
+            (self.image / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, self.image / name)
         self._keep_medium()
         if self.medium.details:
@@ -162,7 +163,8 @@ class _Taking:
         if seen and asked not in (None, seen):
             raise BuildError(f"{self.given.source.name} is for {seen}, not {asked}",
                              f"leave --arch out, or take the medium for {asked}")  # fmt: skip
-        arch = asked or seen
+        only = self.family.arches[0] if len(self.family.arches) == 1 else None
+        arch = asked or seen or only
         if arch is None:
             raise BuildError(
                 f"{self.given.source.name} does not say which processor it is for",

@@ -26,9 +26,9 @@ class WebFolder:
     label = ""
     contents = None
 
-    def __init__(self, url: str, log: Log) -> None:
-        self.place = url.rstrip("/")
-        self.name = unquote(urlsplit(self.place).path.rpartition("/")[2]) or "medium"
+    def __init__(self, base: str, place: str, log: Log) -> None:
+        self._base, self.place = base, place
+        self.name = unquote(urlsplit(base).path.rpartition("/")[2]) or "medium"
         self._log = log
         self._small: dict[str, bytes | None] = {}
         self._http = httpx.Client(timeout=_SECONDS, follow_redirects=True)
@@ -62,7 +62,7 @@ class WebFolder:
                 other.hardlink_to(targets[0])
 
     def _url(self, path: str) -> str:
-        return f"{self.place}/{quote(path)}"
+        return f"{self._base}/{quote(path)}"
 
     def _fetched(self, url: str) -> bytes | None:
         content = b""
