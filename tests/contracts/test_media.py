@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from deployer.answers import prepare
-from deployer.answers.context import Snapshot
 from deployer.boot import ipxe
-from deployer.core.inventory import Firmware, HostSpec
-from deployer.core.profiles import ProfileSpec
+from deployer.core.inventory import Firmware
 from tests import golden
 from tests.contracts.test_families import HOST, usual
 from tests.support import vendors
@@ -147,21 +146,17 @@ def firmwares(case: Case) -> list[Firmware]:
 def named(case: Case, manifest: dict[str, Any], firmware: Firmware) -> set[str]:
     """Files and folders of the image that a machine is told of. Its answer files are valid."""
     found = golden.found(case.os)
-    profile = golden._with_defaults(case.os, {**usual(case.os)})
-    spec = ProfileSpec.model_validate(
-        {**profile, "os": case.os, "release": case.release, "arch": case.arch}
-    )
-    names = prepare.image_names(found, spec)
-    assert names[0] == manifest["name"]
-    snapshot = Snapshot(
-        HostSpec.model_validate(HOST), spec, manifest if names[1] else None, manifest
-    )
+    chosen = {"release": case.release, "arch": case.arch}
+    usually = golden.snapshot(found, HOST, {**usual(case.os), **chosen})
+    name = usually.boot_image["name"]
+    assert name == manifest["name"]
+    snapshot = replace(usually, image=usually.image and manifest, boot_image=manifest)
     files, findings = golden.rendered(found, snapshot, firmware)
     assert findings == []
     boot = prepare.boot(found, golden.context_of(snapshot, firmware))
     text = "\n".join([ipxe.script(boot), *files.values()])
-    told = set(re.findall(rf"{golden.BASE}/images/{re.escape(names[0])}/([\w./-]+)", text))
-    assert told >= {boot.kernel_url.rpartition(f"/{names[0]}/")[2]}
+    told = set(re.findall(rf"{golden.BASE}/images/{re.escape(name)}/([\w./-]+)", text))
+    assert told >= {boot.kernel_url.rpartition(f"/{name}/")[2]}
     return told
 
 

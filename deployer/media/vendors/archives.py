@@ -127,7 +127,8 @@ class Archive:
 
     def _damaged(self, said: IO[bytes], error: str) -> BuildError:
         said.seek(0)
-        told = printable(said.read(4096).decode("utf-8", "replace")).strip() or error
+        told = said.read(4096).decode("utf-8", "replace").replace("bsdtar: (null)", "it is cut off")
+        told = printable(told).strip() or error
         return BuildError(f"{self.name} cannot be read: {told}", "fetch it again")
 
 
@@ -144,5 +145,6 @@ def _entry(member: tarfile.TarInfo) -> Entry:
         return Entry("link", target=member.linkname)
     if member.islnk():  # from the top of the medium, not from its own folder
         up = "../" * member.name.removeprefix("./").count("/")
-        return Entry("link", target=up + member.linkname.removeprefix("./"))
+        own = member.linkname.removeprefix("./")
+        return Entry("link", target=own if own.startswith("/") else up + own)
     return Entry("other")

@@ -85,7 +85,8 @@ class Contents:
         self._folded.setdefault(path.lower(), []).append(path)
 
     def refused(self, path: str, problem: str) -> BuildError:
-        return BuildError(f"{self.medium}: {printable(path, 200)} {problem}", _CORRECT)
+        shown = printable(path, 200).replace("\n", "\\n")
+        return BuildError(f"{self.medium}: {shown} {problem}", _CORRECT)
 
     def find(self, path: str) -> str | None:
         """The plain file that `path` is, or leads to; in letters of another size where it is

@@ -29,7 +29,8 @@ class Folder:
         self._folder = folder.absolute()
         self.name, self.place = self._folder.name, str(folder)
         self.contents = Contents(str(folder))
-        for parent, folders, files in os.walk(self._folder):  # links to folders are not followed
+        # Links to folders are not followed.
+        for parent, folders, files in os.walk(self._folder, onerror=_refuse):
             for name in (*folders, *files):
                 path = Path(parent, name)
                 self.contents.add(str(path.relative_to(self._folder)), _entry(path))
@@ -79,6 +80,12 @@ def _entry(path: Path) -> Entry:
     if stat.S_ISLNK(seen.st_mode):
         return Entry("link", target=str(path.readlink()))
     return Entry("other")
+
+
+def _refuse(error: OSError) -> None:
+    raise BuildError(
+        f"{error.filename}: {error.strerror}", "make it readable, or take the ISO"
+    ) from None
 
 
 def _opened(file: Path) -> BinaryIO:

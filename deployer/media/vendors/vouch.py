@@ -85,7 +85,8 @@ def for_folder(
     lists = _Lists(beside, terms.keys(), terms.work)
     named = set(named)
     said: dict[str, int] = {}
-    for name, real in plan.items():
+    files = {name: real for name, real in plan.items() if not _signs(real, plan)}
+    for name, real in files.items():
         words = None
         if name in named:
             words = lists.own_signature(real, image / name)
@@ -96,7 +97,12 @@ def for_folder(
             said[words] = said.get(words, 0) + 1
     if not said:
         return None
-    return "; ".join(f"{count} of {len(plan)} files: {words}" for words, count in said.items())
+    return "; ".join(f"{count} of {len(files)} files: {words}" for words, count in said.items())
+
+
+def _signs(path: str, plan: Mapping[str, str]) -> bool:
+    """Whether it is the signature of another file, which needs none of its own."""
+    return any(path.endswith(end) and path.removesuffix(end) in plan.values() for end in SIGNATURES)
 
 
 def _unsigned(name: str) -> BuildError:
