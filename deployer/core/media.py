@@ -152,8 +152,8 @@ class Reading(_Model):
     each: bool = False
 
 
-_Value = Reading | int | Template
-Fact = _Value | dict[Name, _Value]
+_Value = Annotated[Reading | Template | int, Field(union_mode="left_to_right")]
+Fact = Annotated[_Value | dict[Name, _Value], Field(union_mode="left_to_right")]
 _OURS = {"name", "kind", "arch", "os", "files", "built_at", "made_of", "verified"}
 
 
