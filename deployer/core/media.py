@@ -165,12 +165,14 @@ class Note(_Model):
 
 
 class Medium(_Model):
-    """One kind of medium; `medium` is what people call it and `url` where they get it.
+    """One kind of medium: `medium` is what people call it, `example` what they say after
+    `deployer image add`, and `url` where they get it.
 
     `made_by`: nothing is taken in, a command makes it. `refuse`: it is known, and of no use.
     """
 
     medium: Line
+    example: Line | None = None
     url: Line | None = None
     made_by: Line | None = None
     refuse: Line | None = None
@@ -198,9 +200,15 @@ class Medium(_Model):
             raise ValueError("a medium is recognised by something, or made_by a command")
         if self.refuse is None and self.recognise and not (self.files or self.tree):
             raise ValueError("say what is taken from it: files, or tree")
+        if self.recognise and (self.example is None) != (self.refuse is not None):
+            raise ValueError("say an example of it, or refuse it")
         if taken := _OURS & self.facts.keys():
             raise ValueError(f"facts: {', '.join(sorted(taken))} is not for a family to say")
         return self
+
+    def command(self) -> str:
+        """What makes an image of it."""
+        return self.made_by or f"deployer image add {self.example}"
 
     def texts(self) -> set[str]:
         """The files that are looked into before anything is taken."""

@@ -30,7 +30,7 @@ def test_an_iso_becomes_the_image_that_profiles_look_for(
     )
     assert said.err == (
         f"looking into {NAME}\n"
-        f"{NAME} is Ubuntu Server: the live-server ISO (ubuntu-24.04.3-live-server-amd64.iso)\n"
+        f"{NAME} is Ubuntu Server: the live-server ISO\n"
         f"nothing vouches for {NAME}: no --sha256 was given, and no list of checksums lies beside"
         " it\n"
     )
@@ -81,6 +81,15 @@ def test_an_image_may_be_made_in_a_folder_and_added_from_there(
     assert (server.parts.settings.images_dir / "ubuntu-24.04-x86_64/ubuntu.iso").exists()
 
 
+def test_a_folder_with_other_things_in_it_is_left_alone(
+    run: Run, medium: Path, folder: Path
+) -> None:
+    tree(folder, {"mine/thesis.txt": "years of work"})
+    refused = run("image", "add", medium, "--dir", "mine")
+    assert "mine holds other things than an image" in refused.err
+    assert (folder / "mine/thesis.txt").read_text() == "years of work"
+
+
 def test_a_medium_that_is_refused_is_not_registered(run: Run, medium: Path) -> None:
     refused = run("image", "add", medium, "--sha256", "0" * 64)
     assert (refused.code, refused.out) == (1, "")
@@ -99,7 +108,12 @@ label: Our Ubuntu
 installer: subiquity
 arches: [x86_64]
 layouts: [plain]
-media: [{medium: our ISO, recognise: [{file: .disk/info}], release: "1", files: [casper/initrd]}]
+media:
+  - medium: our ISO
+    example: our.iso
+    recognise: [{file: .disk/info}]
+    release: "1"
+    files: [casper/initrd]
 boot: {image: ours, kernel: casper/initrd}
 answers: [{path: user-data, template: user-data.j2, format: yaml}]
 releases: [{version: "1"}]

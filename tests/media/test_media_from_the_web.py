@@ -213,6 +213,19 @@ def test_a_file_of_a_folder_that_fails_fails_it_all(tmp_path: Path, mirror: Mirr
     assert nothing_is_left(tmp_path)
 
 
+def test_what_may_be_secret_in_a_url_is_not_shown(tmp_path: Path, mirror: Mirror) -> None:
+    iso(mirror.folder / ISO, UBUNTU)
+    host = mirror.url.removeprefix("http://")
+    secret = f"http://me:secret-1@{host}/{ISO}?token=secret-2/x"
+    image = take(tmp_path, secret)
+    assert f"fetching {mirror.url}/{ISO}, " in said(tmp_path)
+    mirror.broken[f"/{ISO}?token=secret-2/x"] = "503"
+    with pytest.raises(DeployerError) as refused:
+        take(tmp_path, secret)
+    assert refused.value.message == f"{mirror.url}/{ISO}: 503 Service Unavailable"
+    assert "secret" not in f"{image.manifest}{said(tmp_path)}"
+
+
 @pytest.mark.parametrize("url", ["ftp://h/x.iso", "file:///etc/passwd", "http:///x.iso"])
 def test_other_urls_are_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(DeployerError, match="cannot be fetched") as refused:

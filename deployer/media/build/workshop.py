@@ -81,7 +81,10 @@ def need_root() -> None:
 
 @contextmanager
 def workspace(dest: Path) -> Iterator[Path]:
-    """A folder beside `dest`, removed at the end, whatever happened."""
+    """A folder beside `dest`, removed at the end, whatever happened. BuildError when `dest` holds
+    anything but an image, which a new one may replace."""
+    if dest.is_dir() and any(dest.iterdir()) and not (dest / "image.json").is_file():
+        raise BuildError(f"{dest} holds other things than an image", "name a new folder")
     dest.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         prefix=f".{dest.name}-", dir=dest.parent, ignore_cleanup_errors=True

@@ -16,7 +16,7 @@ from deployer.media.vendors.contents import Source
 from deployer.media.vendors.folders import BesideFile, Folder
 from deployer.media.vendors.recognise import texts
 from deployer.media.vendors.udf import Udf
-from deployer.media.vendors.web import WebFolder
+from deployer.media.vendors.web import WebFolder, shown
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,16 @@ def _from_web(url: str, families: list[Family], terms: vouch.Terms, log: Log) ->
     if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain_line(url):
         raise BuildError(f"{printable(url)} cannot be fetched", "give a URL of http or https")
     last = unquote(parts.path.rpartition("/")[2])
-    above = url.rpartition("/")[0]
+    above = f"{parts.scheme}://{parts.netloc}{parts.path.rpartition('/')[0]}"
     if last.lower().endswith(".iso") or is_tar(last):
         web = WebFolder(above, url, log)
         file = terms.work / "medium" / last.replace("/", "_")
         file.parent.mkdir()
         web.download(url, file)
-        return _file(file, url, web, families, terms, log, fetched=True)
+        return _file(file, shown(url), web, families, terms, log, fetched=True)
     # Of a file that is one of several the operator means all.
-    web = WebFolder(above if last in _names(families) else url.rstrip("/"), url, log)
+    base = above if last in _names(families) else url.rstrip("/")
+    web = WebFolder(base, url, log)
     return Opened(web, beside=web)
 
 

@@ -20,6 +20,13 @@ _PIECE = 2**20
 _TRY_AGAIN = "try again, or another mirror"
 
 
+def shown(url: str) -> str:
+    """Without what may be a secret: passwords and tokens stand in front of the host and at the
+    end."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 class WebFolder:
     """A `Source`, and what lies beside itself."""
 
@@ -27,7 +34,7 @@ class WebFolder:
     contents = None
 
     def __init__(self, base: str, place: str, log: Log) -> None:
-        self._base, self.place = base, place
+        self._base, self.place = base, shown(place)
         self.name = unquote(urlsplit(base).path.rpartition("/")[2]) or "medium"
         self._log = log
         self._small: dict[str, bytes | None] = {}
@@ -39,9 +46,9 @@ class WebFolder:
         url = self._url(path)
         try:
             with self._http.stream("GET", url) as answer:
-                return _found(answer, url)
+                return _found(answer)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise BuildError(f"{url}: {error}", _TRY_AGAIN) from None
+            raise _failed(url, error) from None
 
     def text(self, path: str) -> str | None:
         content = self.get(path)
@@ -68,39 +75,46 @@ class WebFolder:
         content = b""
         try:
             with self._http.stream("GET", url) as answer:
-                if not _found(answer, url):
+                if not _found(answer):
                     return None
                 for piece in answer.iter_bytes(_PIECE):
                     content += piece
                     if len(content) > TEXT_LIMIT:
                         return None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise BuildError(f"{url}: {error}", _TRY_AGAIN) from None
+            raise _failed(url, error) from None
         return content
 
     def download(self, url: str, target: Path) -> None:
         """The whole file, or BuildError that names it."""
-        until = time.monotonic() + _LONGEST
+        until, what = time.monotonic() + _LONGEST, shown(url)
         try:
             with self._http.stream("GET", url) as answer, target.open("xb") as file:
                 answer.raise_for_status()
                 size = int(answer.headers.get("content-length", 0))
-                check_room(target.parent, size, url)
-                self._log(f"fetching {url}{f', {show_size(size)}' if size else ''}")
+                check_room(target.parent, size, what)
+                self._log(f"fetching {what}{f', {show_size(size)}' if size else ''}")
                 got = 0
                 for piece in answer.iter_bytes(_PIECE):
                     got += len(piece)
                     if got > LARGEST or time.monotonic() > until:
                         raise BuildError(
-                            f"{url} is larger than {show_size(LARGEST)}, or comes too slowly",
+                            f"{what} is larger than {show_size(LARGEST)}, or comes too slowly",
                             "fetch it by hand, and name the file",
                         )
                     file.write(piece)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            raise BuildError(f"{url}: {printable(str(error))}", _TRY_AGAIN) from None
+            raise _failed(url, error) from None
 
 
-def _found(answer: httpx.Response, url: str) -> bool:
+def _failed(url: str, error: Exception) -> BuildError:
+    problem = str(error)
+    if isinstance(error, httpx.HTTPStatusError):
+        problem = f"{error.response.status_code} {error.response.reason_phrase}"
+    return BuildError(f"{shown(url)}: {printable(problem)}", _TRY_AGAIN)
+
+
+def _found(answer: httpx.Response) -> bool:
     if answer.status_code in (404, 403, 410):  # object storage calls a file that is not there 403
         return False
     answer.raise_for_status()
