@@ -113,10 +113,7 @@ def _add_medium(asked: Any, folder: Path | None) -> None:
         image = vendor_media.take_in(parts.settings, parts.catalogue, asked, None, output.note)
         _save(parts, image.manifest)
     output.say("profiles install it with:")
-    for field in ("os", "release", "arch"):
-        output.say(output.safe(f'  {field}: "{image.manifest[field]}"'))
-    if image.variables:
-        output.say(output.safe(f"  vars: {{image: {image.manifest['name']}}}"))
+    output.show_yaml(image.profile)
 
 
 def _add_ours(source: str, folder: Path | None, mirror: str | None) -> None:

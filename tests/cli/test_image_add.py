@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.cli.conftest import Run, Server
-from tests.support.vendors import ESXI, UBUNTU, iso, plain_iso, tree
+from tests.support.vendors import ESXI, UBUNTU, iso, plain_iso, proxmox, tree
 
 NAME = "ubuntu-24.04.3-live-server-amd64.iso"
 
@@ -26,7 +26,7 @@ def test_an_iso_becomes_the_image_that_profiles_look_for(
     said = run("image", "add", medium)
     assert said.out == (
         "ubuntu-24.04-x86_64 is registered\n"
-        'profiles install it with:\n  os: "ubuntu"\n  release: "24.04"\n  arch: "x86_64"\n'
+        "profiles install it with:\nos: ubuntu\nrelease: '24.04'\narch: x86_64\n"
     )
     assert said.err == (
         f"looking into {NAME}\n"
@@ -66,9 +66,18 @@ def test_an_image_with_a_name_of_its_own_is_named_in_vars(run: Run, tmp_path: Pa
     medium = plain_iso(tmp_path / "esxi.iso", ESXI, "ESXI-8.0U3")
     assert run("image", "add", medium, "--name", "esxi-maker").out == (
         "esxi-maker is registered\n"
-        'profiles install it with:\n  os: "esxi"\n  release: "8.0"\n  arch: "x86_64"\n'
-        "  vars: {image: esxi-maker}\n"
+        "profiles install it with:\nos: esxi\nrelease: '8.0'\narch: x86_64\nvars:\n"
+        "  image: esxi-maker\n"
     )
+
+
+def test_what_a_manifest_calls_a_release_may_be_more_than_what_profiles_do(
+    server: Server, run: Run, tmp_path: Path
+) -> None:
+    said = run("image", "add", proxmox(tmp_path / "proxmox-ve_9.0-1.iso")).out
+    assert "release: '9'\n" in said
+    shown = run("image", "show", "proxmox-ve-9-x86_64", "--json").out
+    assert json.loads(shown)["release"] == "9.0"
 
 
 def test_an_image_may_be_made_in_a_folder_and_added_from_there(
@@ -90,14 +99,15 @@ def test_a_folder_with_other_things_in_it_is_left_alone(
     assert (folder / "mine/thesis.txt").read_text() == "years of work"
 
 
-def test_a_medium_that_is_refused_is_not_registered(run: Run, medium: Path) -> None:
+def test_a_medium_that_is_refused_is_not_registered(server: Server, run: Run, medium: Path) -> None:
     refused = run("image", "add", medium, "--sha256", "0" * 64)
     assert (refused.code, refused.out) == (1, "")
     assert refused.err == (
         f"error: {NAME} has another SHA-256 than --sha256 says\n"
         "  remedy: fetch it again; if that does not help, ask where it came from\n"
     )
-    assert "ubuntu" not in run("image", "list").out
+    listed = run("image", "list").out
+    assert "live-x86_64" in listed and "ubuntu" not in listed
 
 
 def test_a_folder_of_one_s_own_families_is_asked_first(

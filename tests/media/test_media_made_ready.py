@@ -88,7 +88,10 @@ def test_a_server_makers_image_has_a_name_of_its_own(tmp_path: Path) -> None:
     medium = vendors.plain_iso(tmp_path / "esxi.iso", vendors.ESXI, "ESXI-8.0U3")
     image = take(tmp_path, medium, name="esxi-8-from-the-maker")
     assert image.manifest["name"] == "esxi-8-from-the-maker"
-    assert image.variables == {"image": "esxi-8-from-the-maker"}
+    assert image.profile == {
+        "os": "esxi", "release": "8.0", "arch": "x86_64",
+        "vars": {"image": "esxi-8-from-the-maker"},
+    }  # fmt: skip
 
 
 # --- Windows ----------------------------------------------------------------------------------

@@ -111,6 +111,12 @@ def test_a_processor_that_contradicts_the_medium_is_refused(tmp_path: Path) -> N
         take(tmp_path, iso(tmp_path / "ubuntu.iso", UBUNTU), arch="arm64")
 
 
+def test_a_processor_that_nothing_is_for_is_refused(tmp_path: Path) -> None:
+    medium = iso(tmp_path / "dvd.iso", anaconda("Rocky Linux", "9.6", "ppc64le"))
+    with pytest.raises(DeployerError, match=r"dvd\.iso is for ppc64le, and nothing here is"):
+        take(tmp_path, medium, arch="x86_64")
+
+
 def test_a_release_is_asked_for_where_the_medium_does_not_say_it(tmp_path: Path) -> None:
     folder = tree(tmp_path / "netboot", vendors.ALPINE)
     with pytest.raises(DeployerError, match="does not say which release it is") as refused:
@@ -124,6 +130,8 @@ def test_a_name_that_no_recipe_looks_for_is_refused(tmp_path: Path) -> None:
     medium = iso(tmp_path / "ubuntu.iso", UBUNTU)
     with pytest.raises(DeployerError, match=r"image ubuntu-24\.04-x86_64, and would not find mine"):
         take(tmp_path, medium, name="mine")
+    with pytest.raises(DeployerError, match="the image's name must begin with a letter or digit"):
+        take(tmp_path, medium, name="../mine")
 
 
 def test_a_medium_that_lacks_a_file_is_refused_by_its_name(tmp_path: Path) -> None:

@@ -62,11 +62,11 @@ class Recipes:
 
 @dataclass(frozen=True)
 class Image:
-    """An image that is complete. `variables`: what profiles must set to find it."""
+    """An image that is complete. `profile`: the fields of a profile that install it."""
 
     manifest: dict[str, Any]
     folder: Path
-    variables: dict[str, str]
+    profile: dict[str, Any]
 
 
 def take_in(library: Path, folder: Path | None, asked: Asked, recipes: Recipes, log: Log) -> Image:
@@ -81,7 +81,7 @@ def take_in(library: Path, folder: Path | None, asked: Asked, recipes: Recipes, 
         taking.files(terms, log)
         dest = folder or library / taking.name
         finish(taking.image, dest, taking.manifest())
-    return Image(read_manifest(dest), dest, taking.variables)
+    return Image(read_manifest(dest), dest, taking.profile())
 
 
 class _Taking:
@@ -124,6 +124,10 @@ class _Taking:
         if self.verified is None:
             log(_NOBODY.format(name=source.name))
 
+    def profile(self) -> dict[str, Any]:
+        fields = {"os": self.family.name, "release": self.release, "arch": self.arch}
+        return {**fields, "vars": self.variables} if self.variables else fields
+
     def manifest(self) -> dict[str, Any]:
         return {
             "name": self.name, "kind": "medium", "os": self.family.name, "release": self.release,
@@ -157,9 +161,13 @@ class _Taking:
         return self.recipes.fill(self.family, template, known)
 
     def _arch(self) -> Arch:
-        told = self.told.get("arch", "")
-        seen = our_arch(told) or self._arch_of_firmware()
-        asked = self.asked.arch
+        told, asked = self.told.get("arch"), self.asked.arch
+        if told is not None and our_arch(told) is None:
+            raise BuildError(
+                f"{self.given.source.name} is for {printable(told, 100)}, and nothing here is",
+                f"take the medium for {' or '.join(self.family.arches)}",
+            )
+        seen = our_arch(told) if told else self._arch_of_firmware()
         if seen and asked not in (None, seen):
             raise BuildError(f"{self.given.source.name} is for {seen}, not {asked}",
                              f"leave --arch out, or take the medium for {asked}")  # fmt: skip
@@ -192,7 +200,10 @@ class _Taking:
                 " family.yaml of your own may know more",
             )
         usual = self.recipes.image_name(self.family, self.release, self.arch, {})
-        self.name = check_name(self.asked.name or usual)
+        try:
+            self.name = check_name(self.asked.name or usual)
+        except ValueError as error:
+            raise BuildError(f"the image's name {error}", "give another --name") from None
         if self.name == usual:
             return
         self.variables = {"image": self.name}
