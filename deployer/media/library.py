@@ -22,7 +22,7 @@ MANIFEST = "image.json"
 
 class _File(BaseModel):
     path: FilePath
-    size: int = Field(gt=0)
+    size: int = Field(ge=0)  # vendors have empty files in their trees
     sha256: str = Field(pattern=re.compile(r"^[0-9a-f]{64}$"))
 
 

@@ -135,7 +135,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_it_is_refused_and_leaves_nothing(name: str, tmp_path: Path) -> None:
+def test_t025_it_is_refused_and_leaves_nothing(name: str, tmp_path: Path) -> None:
     make, words = HOSTILE[name]
     source = make(tmp_path)
     with pytest.raises(DeployerError, match=words) as refused:
@@ -145,7 +145,7 @@ def test_it_is_refused_and_leaves_nothing(name: str, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("evil"))[1:], "only where the medium was made"
 
 
-def test_more_files_than_any_vendor_has_are_refused(
+def test_t025_more_files_than_any_vendor_has_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     medium = iso(tmp_path / "ubuntu.iso", UBUNTU)
@@ -155,7 +155,7 @@ def test_more_files_than_any_vendor_has_are_refused(
             take(tmp_path, medium)
 
 
-def test_a_kernel_that_unpacks_to_more_than_there_is_room_for_is_refused(
+def test_t025_a_kernel_that_unpacks_to_more_than_there_is_room_for_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bomb = gzip.compress(bytes(10 * 2**20))
@@ -182,6 +182,14 @@ def test_a_link_within_the_medium_is_what_it_leads_to(tmp_path: Path) -> None:
     image = take(tmp_path, iso(tmp_path / "ubuntu.iso", folder))
     assert (image.folder / "casper/initrd").read_bytes() == b"the other"
     assert not (image.folder / "casper/initrd").is_symlink()
+
+
+def test_a_file_that_is_looked_into_may_have_two_names(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "tree", without(ROCKY, ".treeinfo"))
+    (folder / "treeinfo").write_text(str(ROCKY[".treeinfo"]))
+    (folder / ".treeinfo").hardlink_to(folder / "treeinfo")
+    image = take(tmp_path, iso(tmp_path / "rocky.iso", folder))
+    assert (image.folder / ".treeinfo").read_text() == ROCKY[".treeinfo"]
 
 
 def test_a_tree_may_hold_links_to_its_files_and_folders(tmp_path: Path) -> None:

@@ -72,6 +72,23 @@ def test_kin_of_red_hat_are_told_apart(
     assert take(tmp_path, medium).manifest["release"] == release
 
 
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("Rocky-9-6-x86_64-boot", "rocky-9-x86_64"), ("RHEL-10-0-BaseOS-aarch64", "rhel-10-arm64"),
+        ("OL-9-6-0-BaseOS-x86_64", "oracle-9-x86_64"),
+        ("CentOS-Stream-9-BaseOS-x86_64", "stream-9-x86_64"),
+        ("AlmaLinux-8-10-x86_64-dvd", "alma-8-x86_64"),
+        ("Fedora-E-dvd-aarch64-44", "fedora-44-arm64"),
+    ],
+)  # fmt: skip
+def test_an_iso_without_a_treeinfo_is_known_by_its_label(
+    tmp_path: Path, label: str, name: str
+) -> None:
+    files = {path: text for path, text in anaconda("", "").items() if path != ".treeinfo"}
+    assert take(tmp_path, iso(tmp_path / "netinst.iso", files, label)).manifest["name"] == name
+
+
 @pytest.mark.parametrize(("number", "release"), [("3", "stable"), ("2", "testing")])
 def test_streams_of_coreos_are_told_by_a_number(tmp_path: Path, number: str, release: str) -> None:
     label = f"fedora-coreos-44.20260512.{number}.1"

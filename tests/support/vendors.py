@@ -142,7 +142,7 @@ def anaconda(family: str, version: str, arch: str = "x86_64") -> dict[str, str |
     return {
         ".treeinfo": info, ".discinfo": "1\n9\nx86_64\n",
         "images/pxeboot/vmlinuz": KERNEL, "images/pxeboot/initrd.img": b"initrd",
-        "images/install.img": b"stage2", "BaseOS/repodata/repomd.xml": "<repomd/>",
+        "images/install.img": b"stage2", "BaseOS/repodata/repomd.xml": "<repomd/>", "empty": "",
         "BaseOS/Packages/l/libstdc++-11.5.0-2.el9~1^2.x86_64.rpm": b"package",
     }  # fmt: skip
 
