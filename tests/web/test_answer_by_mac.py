@@ -198,6 +198,8 @@ def asks_openbsd(machine: FakeMachine, name: str = MAC) -> httpx.Response:
 def test_openbsds_installer_is_given_its_answers_by_its_mac(bsd: Service) -> None:
     id_, machine = bsd.deploys(), bsd.machine()
     assert asks_openbsd(machine).status_code == 404, "it has not fetched the script"
+    kept = bsd.row(id_).snapshot["boot_image"]
+    assert kept["name"] == "openbsd-7.8-x86_64" and "files" not in kept, "a tree has thousands"
     assert "pxeboot" in machine.asks(uuid=UUID, serial="CN7016-A")
     answer = asks_openbsd(machine)
     assert answer.status_code == 200
