@@ -124,6 +124,11 @@ class Settings(BaseSettings):
         " told to wait (429) and GRUB to boot the local disk. A machine makes a handful; raise it"
         " where thousands share an address (NAT), 0 is no limit.",
     )
+    power_networks: Annotated[str, AfterValidator(_networks)] = Field(
+        default="",
+        description="Networks (comma-separated) in which power drivers may reach BMCs. Default: any"
+        " but this machine's loopback and link-local addresses.",
+    )
     strict_address: bool = Field(
         default=True,
         description="Answer files only to the address that fetched the boot script. Switch off"

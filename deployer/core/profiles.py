@@ -133,8 +133,8 @@ class SecretRef(_Model):
     secret: Name
 
 
-def _named_in(value: Any, place: str) -> dict[str, str]:
-    """The secrets that a variable names, as in `admin_password: {secret: NAME}`, by their place."""
+def named_in(value: Any, place: str) -> dict[str, str]:
+    """The secrets that a value names, as in `admin_password: {secret: NAME}`, by their place."""
     if isinstance(value, dict) and list(value) == ["secret"] and isinstance(value["secret"], str):
         return {place: value["secret"]}
     if not isinstance(value, dict | list):
@@ -142,7 +142,7 @@ def _named_in(value: Any, place: str) -> dict[str, str]:
     parts = value.items() if isinstance(value, dict) else enumerate(value)
     found: dict[str, str] = {}
     for key, part in parts:
-        found |= _named_in(part, f"{place}.{key}")
+        found |= named_in(part, f"{place}.{key}")
     return found
 
 
@@ -333,7 +333,7 @@ class ProfileSpec(_Model):
         }
         found = {field: ref.secret for field, ref in given.items() if isinstance(ref, SecretRef)}
         for name, value in self.vars.items():
-            found |= _named_in(value, f"vars.{name}")
+            found |= named_in(value, f"vars.{name}")
         return found
 
     def secret_names(self) -> list[str]:

@@ -272,7 +272,7 @@ def _refuse_runaway(session: Session, parts: Parts, now: datetime) -> None:
 
 def _patience(parts: Parts, deployment: Deployment, state: State) -> timedelta:
     spec = HostSpec.model_validate(deployment.snapshot["host"])
-    return parts.settings.patience(state, power_control=power.driver_of(spec).controls_power)
+    return parts.settings.patience(state, power_control=power.controls_power(spec))
 
 
 # --- advance ----------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from sqlmodel import Session
 from deployer.answers.context import Snapshot
 from deployer.core.lifecycle import UNFINISHED, Event, State
 from deployer.core.text import printable
-from deployer.errors import PowerError, PowerRefused
+from deployer.drivers.power.base import PowerDriver
+from deployer.errors import PowerError, PowerRefused, PowerUnclear
 from deployer.observe import log, metrics
 from deployer.services import deployments, power
 from deployer.services import verify as verification
@@ -48,20 +49,20 @@ class TryAgain(Exception):
 
 
 def _power_boot_once(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
-    said = _driver(deployment).boot_once()
+    said = _driver(parts, deployment).boot_once()
     return Outcome({"power": said}, Event.START)
 
 
 def _power_cycle(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
-    return Outcome({"power": _driver(deployment).cycle()})
+    return Outcome({"power": _driver(parts, deployment).cycle()})
 
 
 def _power_off(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
-    return Outcome({"power": _driver(deployment).off()})
+    return Outcome({"power": _driver(parts, deployment).off()})
 
 
-def _driver(deployment: Deployment) -> Any:
-    return power.driver_of(Snapshot.from_json(deployment.snapshot).host)
+def _driver(parts: Parts, deployment: Deployment) -> PowerDriver:
+    return power.driver_of(parts, Snapshot.from_json(deployment.snapshot).host)
 
 
 def _ssh_verify(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
@@ -97,6 +98,10 @@ def perform(parts: Parts, effect_id: str, offer: int = 0) -> None:
         )
     except PowerRefused as error:
         outcome = Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {error.message}")
+    except PowerUnclear as error:
+        # Not again: if it was done, the machine may be loading its installer by now. If it was
+        # not, the deadline says so.
+        outcome = Outcome({"power": error.message, "unclear": True})
     except PowerError as error:
         metrics.effects.labels(effect.name, "again").inc()
         _release(parts, effect_id, offer, error.message)

@@ -313,7 +313,7 @@ def progress(session: Session, parts: Parts, token: str, message: Progress, addr
 
 def _patience(parts: Parts, deployment: Deployment) -> timedelta:
     spec = Snapshot.from_json(deployment.snapshot).host
-    controls = power.driver_of(spec).controls_power
+    controls = power.controls_power(spec)
     return parts.settings.patience(State(deployment.state), power_control=controls)
 
 

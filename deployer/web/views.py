@@ -36,11 +36,13 @@ def host(row: Host, state: str | None) -> dict[str, Any]:
 
 
 def _masked(power: dict[str, Any]) -> dict[str, Any]:
-    """Driver settings, at any depth, without what could open a BMC."""
+    """Driver settings, at any depth, without what could open a BMC; names of secrets are fine."""
     secret = ("password", "secret", "token", "key")
     shown: dict[str, Any] = {}
     for name, value in power.items():
-        if value is not None and any(word in name.lower() for word in secret):
+        if isinstance(value, dict) and list(value) == ["secret"]:
+            shown[name] = value
+        elif value is not None and any(word in name.lower() for word in secret):
             shown[name] = MASK
         else:
             shown[name] = _masked(value) if isinstance(value, dict) else value

@@ -1,0 +1,71 @@
+"""How a device proves that it is itself: by a CA, or by the certificate it is known to have."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import ssl
+from typing import Annotated
+
+from cryptography import x509
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+
+def _pem(text: str) -> str:
+    try:
+        x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        raise ValueError("must hold certificates in PEM: -----BEGIN CERTIFICATE----- …") from None
+    return text
+
+
+def _fingerprint(text: str) -> str:
+    digits = text.replace(":", "").lower()
+    if len(digits) != 64 or set(digits) - set("0123456789abcdef"):
+        raise ValueError("must be the SHA-256 of a certificate: 64 hexadecimal digits")
+    return digits
+
+
+class Authority(BaseModel):
+    """Signed by this CA, for the name in the URL."""
+
+    model_config = ConfigDict(extra="forbid")
+    ca: Annotated[str, AfterValidator(_pem)]
+
+
+class Pin(BaseModel):
+    """This very certificate, whoever signed it."""
+
+    model_config = ConfigDict(extra="forbid")
+    fingerprint: Annotated[str, AfterValidator(_fingerprint)]
+
+
+# True: signed by a CA that this machine knows. False: anybody, which is said in the history.
+Verify = bool | Authority | Pin
+
+
+def context(verify: Verify) -> ssl.SSLContext:
+    if isinstance(verify, Authority):
+        return ssl.create_default_context(cadata=verify.ca)
+    made = ssl.create_default_context()
+    if verify is not True:
+        made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+        # BMCs make their certificates themselves, some with keys that are short by now.
+        made.set_ciphers("DEFAULT@SECLEVEL=1")
+    return made
+
+
+def fingerprint(certificate: bytes) -> str:
+    return hashlib.sha256(certificate).hexdigest()
+
+
+def shown_by(address: str, port: int, seconds: float) -> str | None:
+    """Fingerprint of the certificate that is shown there; None when nobody shows one."""
+    try:
+        with (
+            socket.create_connection((address, port), seconds) as connection,
+            context(False).wrap_socket(connection) as secured,
+        ):
+            return fingerprint(secured.getpeercert(binary_form=True) or b"")
+    except OSError:
+        return None
