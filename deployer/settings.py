@@ -105,6 +105,11 @@ class Settings(BaseSettings):
         default=None, description="Seconds in `first_boot`."
     )
     patience_verifying: Seconds | None = Field(default=None, description="Seconds in `verifying`.")
+    boot_request_within: Seconds = Field(
+        default=600,
+        description="Seconds after a restart in which the machine must ask for its boot script;"
+        " then the next way to boot it is tried, if its power driver has another.",
+    )
     boot_script_limit: int = Field(
         default=20,
         ge=1,

@@ -17,7 +17,7 @@ from deployer.core.bootspec import BootDecision, InstallerBoot, LocalBoot
 from deployer.core.inventory import Firmware, HostSpec, LocalBootMethod
 from deployer.core.lifecycle import State
 from deployer.observe import boot_count, log
-from deployer.services import deployments, people
+from deployer.services import deployments, network_boot, people
 from deployer.services.parts import Parts
 from deployer.store import boots, hosts, images
 from deployer.store import deployments as store
@@ -137,6 +137,8 @@ def _claim(
     deployment = store.unfinished_of(session, host_id, lock=True)
     if host is None or deployment is None:
         return local("idle"), "idle"
+    network_boot.came(session, parts, deployment)
+    session.add(deployment)
     spec = HostSpec.model_validate(host.spec)
     verdict = decide(
         asking.request, spec, State(deployment.state), _claim_of(deployment),

@@ -245,7 +245,7 @@ def create(session: Session, parts: Parts, checked: Checked, request: Request) -
         _refuse_second(store.unfinished_of(session, host.id))
         raise
     _record(session, deployment, "created", request.by, now, to=State.QUEUED)
-    _arrive(session, parts, deployment, now)
+    _arrive(session, parts, deployment)
     return deployment
 
 
@@ -304,6 +304,7 @@ def advance(
     metrics.transitions.labels(to).inc()
     deployment.state = to
     deployment.state_since = now
+    deployment.boot_awaited_until = None
     deployment.version += 1
     deployment.cause = cause if to is State.FAILED else None
     if to in RESTING:
@@ -311,27 +312,51 @@ def advance(
     else:
         deployment.deadline = now + _patience(parts, deployment, to)
     _record(session, deployment, event, by, now, from_=state, to=to, detail=detail)
-    _arrive(session, parts, deployment, now)
+    _arrive(session, parts, deployment)
     return True
 
 
-def _arrive(session: Session, parts: Parts, deployment: Deployment, now: datetime) -> None:
+def _arrive(session: Session, parts: Parts, deployment: Deployment) -> None:
     """Order the effects that the workflow wants in this state; events it says happen at once."""
+    for event in _order_effects(session, parts, deployment):
+        advance(session, parts, deployment, event, by="service")
+
+
+def arrive_again(session: Session, parts: Parts, deployment: Deployment) -> None:
+    """As if it had come to this state only now: with its effects, and all the time there is."""
+    state = State(deployment.state)
+    deployment.deadline = parts.clock() + _patience(parts, deployment, state)
+    _arrive(session, parts, deployment)
+
+
+def _order_effects(session: Session, parts: Parts, deployment: Deployment) -> list[Event]:
+    """The effects that the workflow wants in this state, as rows; the events that it says."""
     workflow = parts.workflows[deployment.snapshot["workflow"]]
     profile = deployment.snapshot["profile"]
     found = parts.catalogue.get(profile["os"])
     verifies = found is None or found.family.verifies
     conditions = {"verify": verifies and profile.get("verify", {}) is not False}
+    events = []
     for step in workflow.steps(State(deployment.state), conditions):
         if step.do is not None:
-            session.add(
-                Effect(
-                    id=new_id("eff", now), deployment_id=deployment.id, name=step.do,
-                    args=step.with_, created_at=now,
-                )
-            )  # fmt: skip
+            order(session, parts, deployment, step.do, step.with_)
         elif step.say is not None:
-            advance(session, parts, deployment, step.say, by="service")
+            events.append(step.say)
+    return events
+
+
+def order(
+    session: Session, parts: Parts, deployment: Deployment, effect: str,
+    args: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """An effect, which the worker carries out after this commit."""
+    now = parts.clock()
+    session.add(
+        Effect(
+            id=new_id("eff", now), deployment_id=deployment.id, name=effect, args=args or {},
+            created_at=now,
+        )
+    )  # fmt: skip
     session.flush()
 
 

@@ -18,7 +18,7 @@ from deployer.core.text import printable
 from deployer.drivers.power.base import PowerDriver
 from deployer.errors import PowerError, PowerRefused, PowerUnclear
 from deployer.observe import log, metrics
-from deployer.services import deployments, power
+from deployer.services import deployments, network_boot, power
 from deployer.services import verify as verification
 from deployer.services.parts import Parts
 from deployer.store import deployments as deployment_store
@@ -34,6 +34,7 @@ class Outcome:
     detail: dict[str, Any] = field(default_factory=dict)
     event: Event | None = None
     cause: str | None = None
+    change: Callable[[Session, Deployment], None] | None = None  # made in the same commit
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,42 @@ class TryAgain(Exception):
 
 
 def _power_boot_once(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
-    said = _driver(parts, deployment).boot_once()
-    return Outcome({"power": said}, Event.START)
+    """When its machine did not come, in `booting`: by another way, and restarted once more."""
+    tries = network_boot.boot_once(parts, deployment, _driver(parts, deployment))
+    again = State(deployment.state) is not State.QUEUED
+
+    def change(session: Session, row: Deployment) -> None:
+        row.boot_tries = [*row.boot_tries, *tries]
+        if again and _still_away(row):
+            deployments.arrive_again(session, parts, row)
+
+    last = tries[-1]
+    detail = {"power": last["said"], "method": last["method"]}
+    if len(tries) > 1:
+        detail["refused"] = network_boot.told(tries[:-1])
+    return Outcome(detail, None if again else Event.START, change=change)
 
 
 def _power_cycle(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
-    return Outcome({"power": _driver(parts, deployment).cycle()})
+    driver = _driver(parts, deployment)
+    said: dict[str, Any]
+    try:
+        said = {"power": driver.cycle()}
+    except PowerUnclear as error:
+        # Not again: if it was done, the machine may be loading its installer by now. If it was
+        # not, the machine does not come in time.
+        said = {"power": error.message, "unclear": True}
+    until = network_boot.is_awaited(parts, deployment, driver)
+
+    def change(session: Session, row: Deployment) -> None:
+        if _still_away(row):
+            row.boot_awaited_until = until
+
+    return Outcome(said, change=change)
+
+
+def _still_away(deployment: Deployment) -> bool:
+    return State(deployment.state) is State.BOOTING and deployment.boot_count == 0
 
 
 def _power_off(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
@@ -98,10 +129,6 @@ def perform(parts: Parts, effect_id: str, offer: int = 0) -> None:
         )
     except PowerRefused as error:
         outcome = Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {error.message}")
-    except PowerUnclear as error:
-        # Not again: if it was done, the machine may be loading its installer by now. If it was
-        # not, the deadline says so.
-        outcome = Outcome({"power": error.message, "unclear": True})
     except PowerError as error:
         metrics.effects.labels(effect.name, "again").inc()
         _release(parts, effect_id, offer, error.message)
@@ -145,6 +172,8 @@ def _begin(parts: Parts, effect_id: str, offer: int) -> tuple[Effect, Deployment
         now = parts.clock()
         if State(deployment.state) not in UNFINISHED:
             effect.ended_at, effect.error = now, "not needed any more: the deployment has ended"
+        elif effect.name == "power.cycle" and deployment.boot_count:
+            effect.ended_at, effect.error = now, "not needed any more: the machine has come"
         elif repeated and not KINDS[effect.name].repeatable:
             effect.ended_at, effect.error = now, "interrupted; whether it was done is not known"
             deployments.note(
@@ -179,6 +208,8 @@ def _finish(parts: Parts, effect_id: str, offer: int, outcome: Outcome) -> None:
         metrics.effects.labels(effect.name, "failed" if outcome.cause else "done").inc()
         log.info("effect", deployment=deployment.id, effect=effect.name, cause=outcome.cause)
         detail = {"effect": effect.name, **outcome.detail}
+        if outcome.change is not None:
+            outcome.change(session, deployment)
         if outcome.event is not None:
             deployments.advance(
                 session, parts, deployment, outcome.event, by="service",

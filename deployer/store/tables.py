@@ -127,6 +127,12 @@ class Deployment(SQLModel, table=True):
             sqlite_where=text("ended_at IS NULL"),
             postgresql_where=text("ended_at IS NULL"),
         ),
+        Index(
+            "ix_deployments_boot_awaited_until",
+            "boot_awaited_until",
+            sqlite_where=text("boot_awaited_until IS NOT NULL"),
+            postgresql_where=text("boot_awaited_until IS NOT NULL"),
+        ),
     )
 
     id: str = Field(primary_key=True)
@@ -154,6 +160,12 @@ class Deployment(SQLModel, table=True):
     boot_mac: str | None = None
     boot_first_at: datetime | None = _moment(nullable=True)
     boot_count: int = 0
+    # Ways in which the next start was led to us, the latest last, and until when we wait for the
+    # machine before the next one is tried.
+    boot_tries: list[dict[str, Any]] = Field(
+        sa_column=Column(JSON, nullable=False, server_default="[]"), default_factory=list
+    )
+    boot_awaited_until: datetime | None = _moment(nullable=True)
     answers_address: str | None = None
     answers_first_at: datetime | None = _moment(nullable=True)
     answers_closed_at: datetime | None = _moment(nullable=True)
@@ -283,6 +295,19 @@ class Secret(SQLModel, table=True):
     ciphertext: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     updated_at: datetime = _moment()
     updated_by: str = ""
+
+
+class Experience(SQLModel, table=True):
+    """Of several ways to one end, which one was seen to work on a kind of machine."""
+
+    __tablename__ = "experience"
+
+    purpose: str = Field(primary_key=True)
+    product: str = Field(primary_key=True)
+    way: str = Field(primary_key=True)
+    worked: int = 0
+    failed: int = 0
+    last_at: datetime = _moment()
 
 
 class Fact(SQLModel, table=True):

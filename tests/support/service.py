@@ -62,8 +62,11 @@ class Service:
 
     def knows(self, host: dict[str, Any] | None = None, **profile: Any) -> None:
         """Create the example host and profile, or others."""
-        ok(self.api.post("/api/v1/hosts", json={**HOST, **(host or {})}))
+        self.knows_host(**(host or {}))
         ok(self.api.post("/api/v1/profiles", json={**PROFILE, **profile}))
+
+    def knows_host(self, **host: Any) -> None:
+        ok(self.api.post("/api/v1/hosts", json={**HOST, **host}))
 
     def queues(self, host: str = "web01", profile: str = "debian-12-image", **more: Any) -> str:
         """The id of a new deployment; no effect of it has run yet."""
@@ -76,10 +79,10 @@ class Service:
         self.work()
         return id_
 
-    def work(self) -> list[str]:
+    def work(self, most: int = 1000) -> list[str]:
         """Carry out the effects that are waiting, as the engine would; their names."""
-        done = []
-        while waiting := self._undispatched():
+        done: list[str] = []
+        while waiting := self._undispatched()[: most - len(done)]:
             for effect in waiting:
                 effects.perform(self.parts, effect.id)
                 done.append(effect.name)

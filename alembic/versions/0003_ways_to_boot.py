@@ -1,0 +1,39 @@
+"""Ways to boot: which were tried for a deployment, and which worked on a kind of machine"""
+
+import sqlalchemy as sa
+
+from alembic import op
+from deployer.store.tables import UtcDateTime
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    tries = sa.Column("boot_tries", sa.JSON(), nullable=False, server_default="[]")
+    op.add_column("deployments", tries)
+    op.add_column("deployments", sa.Column("boot_awaited_until", UtcDateTime(), nullable=True))
+    op.create_index(
+        "ix_deployments_boot_awaited_until", "deployments", ["boot_awaited_until"],
+        sqlite_where=sa.text("boot_awaited_until IS NOT NULL"),
+        postgresql_where=sa.text("boot_awaited_until IS NOT NULL"),
+    )  # fmt: skip
+    op.create_table(
+        "experience",
+        sa.Column("purpose", sa.String(), nullable=False),
+        sa.Column("product", sa.String(), nullable=False),
+        sa.Column("way", sa.String(), nullable=False),
+        sa.Column("worked", sa.Integer(), nullable=False),
+        sa.Column("failed", sa.Integer(), nullable=False),
+        sa.Column("last_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("purpose", "product", "way"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("experience")
+    op.drop_index("ix_deployments_boot_awaited_until", "deployments")
+    op.drop_column("deployments", "boot_awaited_until")
+    op.drop_column("deployments", "boot_tries")
