@@ -12,8 +12,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    tries = sa.Column("boot_tries", sa.JSON(), nullable=False, server_default="[]")
-    op.add_column("deployments", tries)
+    for name in ("boot_tries", "local_tries"):
+        tries = sa.Column(name, sa.JSON(), nullable=False, server_default="[]")
+        op.add_column("deployments", tries)
     op.add_column("deployments", sa.Column("boot_awaited_until", UtcDateTime(), nullable=True))
     op.create_index(
         "ix_deployments_boot_awaited_until", "deployments", ["boot_awaited_until"],
@@ -36,4 +37,5 @@ def downgrade() -> None:
     op.drop_table("experience")
     op.drop_index("ix_deployments_boot_awaited_until", "deployments")
     op.drop_column("deployments", "boot_awaited_until")
+    op.drop_column("deployments", "local_tries")
     op.drop_column("deployments", "boot_tries")

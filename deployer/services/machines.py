@@ -28,7 +28,7 @@ from deployer.core.text import printable
 from deployer.core.tokens import Purpose, deployment_of
 from deployer.errors import Invalid, NotFound, TooLarge
 from deployer.observe import metrics
-from deployer.services import deployments, power, secrets
+from deployer.services import deployments, local_boot, power, secrets
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store import hosts
@@ -239,6 +239,8 @@ def phone_home(
     _close_answers(deployment, parts.clock())
     if State(deployment.state) in UNFINISHED:
         deployment.reported = {**deployment.reported, **reported}
+    if event is MachineEvent.FIRST_BOOT and deployment.state == State.FIRST_BOOT:
+        local_boot.came_home(session, parts, deployment)
     cause = _failure(body) if event is MachineEvent.INSTALLER_FAILED else None
     deployments.advance(
         session, parts, deployment, Event(event), by=f"machine {address}", cause=cause,

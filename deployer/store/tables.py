@@ -44,6 +44,11 @@ def _json() -> Any:
     return Field(sa_column=Column(JSON, nullable=False), default_factory=dict)
 
 
+def _json_list() -> Any:
+    column: Column[Any] = Column(JSON, nullable=False, server_default="[]")
+    return Field(sa_column=column, default_factory=list)
+
+
 def _moment(*, nullable: bool = False, index: bool = False) -> Any:
     column: Column[datetime] = Column(UtcDateTime, nullable=nullable, index=index)
     return Field(default=None, sa_column=column) if nullable else Field(sa_column=column)
@@ -162,10 +167,10 @@ class Deployment(SQLModel, table=True):
     boot_count: int = 0
     # Ways in which the next start was led to us, the latest last, and until when we wait for the
     # machine before the next one is tried.
-    boot_tries: list[dict[str, Any]] = Field(
-        sa_column=Column(JSON, nullable=False, server_default="[]"), default_factory=list
-    )
+    boot_tries: list[dict[str, Any]] = _json_list()
     boot_awaited_until: datetime | None = _moment(nullable=True)
+    # Ways to its own disk that the machine was given after the installer, the latest last.
+    local_tries: list[dict[str, Any]] = _json_list()
     answers_address: str | None = None
     answers_first_at: datetime | None = _moment(nullable=True)
     answers_closed_at: datetime | None = _moment(nullable=True)

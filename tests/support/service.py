@@ -68,6 +68,11 @@ class Service:
     def knows_host(self, **host: Any) -> None:
         ok(self.api.post("/api/v1/hosts", json={**HOST, **host}))
 
+    def machines_know_again(self) -> FakeMachine:
+        """Of a machine side that has looked up anew what it has at hand for a few seconds."""
+        self.machines = create_machine_app(self.parts)
+        return self.machine()
+
     def queues(self, host: str = "web01", profile: str = "debian-12-image", **more: Any) -> str:
         """The id of a new deployment; no effect of it has run yet."""
         body = {"host": host, "profile": profile, **more}
