@@ -17,11 +17,10 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from dbos import DBOS, SetWorkflowID
-from dbos._error import DBOSMaxStepRetriesExceeded
 
 from deployer.errors import Unavailable
 from deployer.observe import log, metrics
-from deployer.services import deadlines, effects
+from deployer.services import deadlines, effects, lanes
 from deployer.services.parts import Parts
 from deployer.store import effects as store
 
@@ -32,15 +31,21 @@ _DEADLINE_SECONDS = 1.0
 _LEASE_SECONDS = 5.0
 _LEASE = timedelta(seconds=30)
 _BACK_OFF_LIMIT = 30.0
-_TRIES, _FIRST_PAUSE_SECONDS, _PAUSE_GROWS = 6, 1.0, 2.0
+_TRIES = 6
+_PAUSE_GROWS, _LONGEST_PAUSE_SECONDS = 2.0, 600.0
 
 # The engine calls module-level functions; this is what they work with.
 _worker: Worker | None = None
 
 
-def _perform(effect_id: str, offer: int) -> None:
+def _perform(effect_id: str, offer: int) -> str | None:
+    """None when it is done, for good or ill; else why it did not work this time."""
     assert _worker is not None
-    effects.perform(_worker.parts, effect_id, offer)
+    try:
+        effects.perform(_worker.parts, effect_id, offer)
+    except effects.TryAgain as again:
+        return str(again)
+    return None
 
 
 def _give_up(effect_id: str, offer: int, error: str) -> None:
@@ -49,22 +54,24 @@ def _give_up(effect_id: str, offer: int, error: str) -> None:
 
 
 def _run_effect(effect_id: str, offer: int) -> None:
-    """One durable workflow: try, try again, and in the end say that it could not be done."""
+    """One durable workflow: try, try again, and in the end say that it could not be done.
+
+    The pauses are the engine's, so that after a crash it goes on where it was.
+    """
     assert _worker is not None
     with _worker.holding(effect_id):
-        try:
-            _perform_step(effect_id, offer)
-        except DBOSMaxStepRetriesExceeded as error:
-            last = error.errors[-1]
-            if not isinstance(last, effects.TryAgain):
-                raise  # our own database was away for long; the effect will be offered again
-            _give_up_step(effect_id, offer, str(last))
+        tries, pause = effects.tries_of(_worker.parts, effect_id)
+        for number in range(tries):
+            if number > 0:
+                DBOS.sleep(min(pause * _PAUSE_GROWS ** (number - 1), _LONGEST_PAUSE_SECONDS))
+            problem = _perform_step(effect_id, offer)
+            if problem is None:
+                return
+        _give_up_step(effect_id, offer, problem or "")
 
 
-_perform_step = DBOS.step(
-    name="perform", retries_allowed=True, max_attempts=_TRIES,
-    interval_seconds=_FIRST_PAUSE_SECONDS, backoff_rate=_PAUSE_GROWS,
-)(_perform)  # fmt: skip
+# What these retry is our own database; when that is away for long, the effect is offered again.
+_perform_step = DBOS.step(name="perform", retries_allowed=True, max_attempts=_TRIES)(_perform)
 _give_up_step = DBOS.step(name="give_up", retries_allowed=True, max_attempts=_TRIES)(_give_up)
 _workflow = DBOS.workflow(name="effect")(_run_effect)
 
@@ -168,21 +175,23 @@ class Worker:
             return sorted(self._in_hand)
 
     def _dispatch(self) -> None:
-        """Hand over what is in the outbox; only then is it marked as handed over."""
+        """Hand over what is in the outbox. What is marked and then lost by a crash is offered again
+        when its lease runs out."""
         room = _AT_ONCE - len(self.in_hand)
         if room <= 0:
             return
+        now = self.parts.clock()
         with self.parts.database.reading() as session:
-            waiting = store.undispatched(session, room)
-        if not waiting:
-            return
-        for effect in waiting:
-            with SetWorkflowID(f"{effect.id}-{effect.offer}"):
-                # Not by one of the engine's queues: it would poll for what we can tell it.
-                DBOS.start_workflow(_workflow, effect.id, effect.offer)
+            if not store.waiting(session, now, 1):
+                return
+        # Chosen and marked in one turn, so that two workers together keep to the limits.
         with self.parts.database.writing() as session:
-            ids = [effect.id for effect in waiting]
-            store.mark_dispatched(session, ids, self.parts.clock(), _LEASE)
+            chosen = lanes.choose(session, self.parts, now, room)
+            store.mark_dispatched(session, [each.id for each in chosen], now, _LEASE)
+        for each in chosen:
+            with SetWorkflowID(f"{each.id}-{each.offer}"):
+                # Not by one of the engine's queues: it would poll for what we can tell it.
+                DBOS.start_workflow(_workflow, each.id, each.offer)
 
     def _mind_leases(self) -> None:
         """Renew our own, and offer again what nobody has in hand any more."""

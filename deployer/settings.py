@@ -129,6 +129,32 @@ class Settings(BaseSettings):
         " told to wait (429) and GRUB to boot the local disk. A machine makes a handful; raise it"
         " where thousands share an address (NAT), 0 is no limit.",
     )
+    power_at_once: int = Field(
+        default=50,
+        ge=1,
+        le=1000,
+        description="Calls to BMCs at the same time, on all replicas together.",
+    )
+    power_at_once_per_rack: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="The same for hosts with one value of the label `rack`.",
+    )
+    power_at_once_per_bmc: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="The same for hosts with one address of a BMC, such as the blades of a"
+        " chassis.",
+    )
+    restarts_per_minute: int = Field(
+        default=120,
+        ge=1,
+        le=100_000,
+        description="Machines that are restarted within a minute; the others wait their turn, for"
+        " the sake of fuses, DHCP and mirrors.",
+    )
     power_networks: Annotated[str, AfterValidator(_networks)] = Field(
         default="",
         description="Networks (comma-separated) in which power drivers may reach BMCs. Default: any"

@@ -21,6 +21,11 @@ def upgrade() -> None:
         sqlite_where=sa.text("boot_awaited_until IS NOT NULL"),
         postgresql_where=sa.text("boot_awaited_until IS NOT NULL"),
     )  # fmt: skip
+    op.add_column("effects", sa.Column("state", sa.String(), nullable=False, server_default=""))
+    op.add_column("effects", sa.Column("step", sa.Integer(), nullable=True))
+    op.add_column("effects", sa.Column("rack", sa.String(), nullable=True))
+    op.add_column("effects", sa.Column("bmc", sa.String(), nullable=True))
+    op.add_column("effects", sa.Column("not_before", UtcDateTime(), nullable=True))
     op.create_table(
         "experience",
         sa.Column("purpose", sa.String(), nullable=False),
@@ -35,6 +40,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("experience")
+    for name in ("not_before", "bmc", "rack", "step", "state"):
+        op.drop_column("effects", name)
     op.drop_index("ix_deployments_boot_awaited_until", "deployments")
     op.drop_column("deployments", "boot_awaited_until")
     op.drop_column("deployments", "local_tries")

@@ -10,7 +10,7 @@ from sqlmodel import Session
 from deployer.core.explain import Explanation, explain
 from deployer.core.lifecycle import Event, State
 from deployer.observe import log
-from deployer.services import deployments, netboot, network_boot
+from deployer.services import deployments, flow, netboot, network_boot
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store.tables import Deployment
@@ -42,7 +42,7 @@ def _boot_otherwise(parts: Parts, id_: str) -> None:
             session, deployment, "boot_not_seen", "service", now,
             method=failed["method"], seconds=seconds,
         )  # fmt: skip
-        deployments.order(session, parts, deployment, network_boot.EFFECT)
+        flow.order(session, deployment, network_boot.EFFECT, now)
         session.add(deployment)
 
 

@@ -15,19 +15,21 @@ from deployer.answers import prepare
 from deployer.answers.context import Machine, Snapshot
 from deployer.answers.families import FoundFamily
 from deployer.core.bootspec import InstallerBoot
+from deployer.core.effects import pause_before
 from deployer.core.ids import new_id
 from deployer.core.inventory import Firmware, HostSpec
 from deployer.core.lifecycle import RESTING, Event, State, next_state
 from deployer.core.profiles import ProfileSpec
 from deployer.core.text import MASK
 from deployer.core.tokens import Purpose
+from deployer.core.workflows import Step
 from deployer.errors import Conflict, Finding, Forbidden, Invalid, NotFound
 from deployer.observe import log, metrics
-from deployer.services import power, secrets
+from deployer.services import flow, power, secrets
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store import hosts, images, profiles
-from deployer.store.tables import Deployment, Effect, HistoryEntry, Host
+from deployer.store.tables import Deployment, HistoryEntry, Host
 
 # Echoes beyond this many are answered, but no longer written down: nobody can fill our disk.
 _ECHOES_KEPT = 10
@@ -245,7 +247,7 @@ def create(session: Session, parts: Parts, checked: Checked, request: Request) -
         _refuse_second(store.unfinished_of(session, host.id))
         raise
     _record(session, deployment, "created", request.by, now, to=State.QUEUED)
-    _arrive(session, parts, deployment)
+    go_on(session, parts, deployment)
     return deployment
 
 
@@ -312,52 +314,48 @@ def advance(
     else:
         deployment.deadline = now + _patience(parts, deployment, to)
     _record(session, deployment, event, by, now, from_=state, to=to, detail=detail)
-    _arrive(session, parts, deployment)
+    go_on(session, parts, deployment)
     return True
-
-
-def _arrive(session: Session, parts: Parts, deployment: Deployment) -> None:
-    """Order the effects that the workflow wants in this state; events it says happen at once."""
-    for event in _order_effects(session, parts, deployment):
-        advance(session, parts, deployment, event, by="service")
 
 
 def arrive_again(session: Session, parts: Parts, deployment: Deployment) -> None:
     """As if it had come to this state only now: with its effects, and all the time there is."""
+    _restart_patience(parts, deployment)
+    go_on(session, parts, deployment)
+
+
+def go_on(session: Session, parts: Parts, deployment: Deployment, after: int = -1) -> None:
+    """Order the workflow's next effect in this state; an event that it says happens at once."""
+    state = deployment.state
+    while deployment.state == state:
+        found = flow.next_step(parts, deployment, after)
+        if found is None:
+            return
+        after, step = found
+        if step.do is not None:
+            _order_step(session, parts, deployment, after, step)
+            return
+        if step.say is not None:
+            advance(session, parts, deployment, step.say, by="service")
+
+
+def _order_step(
+    session: Session, parts: Parts, deployment: Deployment, number: int, step: Step
+) -> None:
+    """What waits gets its own time: the patience of a state is for what nobody foresaw."""
+    now = parts.clock()
+    pause = pause_before(step.do or "", step.with_)
+    if pause is not None and deployment.deadline is not None:
+        deployment.deadline += pause
+    flow.order(
+        session, deployment, step.do or "", now, args=step.with_, step=number,
+        not_before=None if pause is None else now + pause,
+    )  # fmt: skip
+
+
+def _restart_patience(parts: Parts, deployment: Deployment) -> None:
     state = State(deployment.state)
     deployment.deadline = parts.clock() + _patience(parts, deployment, state)
-    _arrive(session, parts, deployment)
-
-
-def _order_effects(session: Session, parts: Parts, deployment: Deployment) -> list[Event]:
-    """The effects that the workflow wants in this state, as rows; the events that it says."""
-    workflow = parts.workflows[deployment.snapshot["workflow"]]
-    profile = deployment.snapshot["profile"]
-    found = parts.catalogue.get(profile["os"])
-    verifies = found is None or found.family.verifies
-    conditions = {"verify": verifies and profile.get("verify", {}) is not False}
-    events = []
-    for step in workflow.steps(State(deployment.state), conditions):
-        if step.do is not None:
-            order(session, parts, deployment, step.do, step.with_)
-        elif step.say is not None:
-            events.append(step.say)
-    return events
-
-
-def order(
-    session: Session, parts: Parts, deployment: Deployment, effect: str,
-    args: dict[str, Any] | None = None,
-) -> None:  # fmt: skip
-    """An effect, which the worker carries out after this commit."""
-    now = parts.clock()
-    session.add(
-        Effect(
-            id=new_id("eff", now), deployment_id=deployment.id, name=effect, args=args or {},
-            created_at=now,
-        )
-    )  # fmt: skip
-    session.flush()
 
 
 def note(

@@ -13,12 +13,14 @@ from typing import Any
 from sqlmodel import Session
 
 from deployer.answers.context import Snapshot
+from deployer.core.effects import KINDS, Command
 from deployer.core.lifecycle import UNFINISHED, Event, State
 from deployer.core.text import printable
+from deployer.core.workflows import Step
 from deployer.drivers.power.base import PowerDriver
 from deployer.errors import PowerError, PowerRefused, PowerUnclear
 from deployer.observe import log, metrics
-from deployer.services import deployments, network_boot, power
+from deployer.services import deployments, flow, network_boot, power, ssh
 from deployer.services import verify as verification
 from deployer.services.parts import Parts
 from deployer.store import deployments as deployment_store
@@ -35,14 +37,6 @@ class Outcome:
     event: Event | None = None
     cause: str | None = None
     change: Callable[[Session, Deployment], None] | None = None  # made in the same commit
-
-
-@dataclass(frozen=True)
-class Kind:
-    """`repeatable`: a second time does no harm. A power cycle does: it may kill an installer."""
-
-    act: Callable[[Parts, Deployment, dict[str, Any]], Outcome]
-    repeatable: bool = True
 
 
 class TryAgain(Exception):
@@ -106,11 +100,45 @@ def _ssh_verify(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> O
     return Outcome(detail, Event.VERIFIED)
 
 
-KINDS = {
-    "power.boot_once": Kind(_power_boot_once),
-    "power.cycle": Kind(_power_cycle, repeatable=False),
-    "power.off": Kind(_power_off),
-    "ssh.verify": Kind(_ssh_verify),
+def _ssh_run(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+    command = Command.model_validate(args)
+    snapshot = Snapshot.from_json(deployment.snapshot)
+    target = verification.target_of(snapshot, deployment.reported)
+    detail: dict[str, Any] = {"command": command.command}
+    if target is None:
+        return Outcome(detail, Event.EFFECT_FAILED, verification.NO_ADDRESS)
+    seconds = command.timeout.total_seconds()
+    try:
+        code, said = ssh.execute(target, parts.ssh_key_file, command.command, seconds)
+    except ssh.NotReachable as error:
+        raise TryAgain(str(error)) from None
+    except (ssh.Refused, ssh.Interrupted) as error:
+        return Outcome(detail, Event.EFFECT_FAILED, f"ssh.run: {error}")
+    detail |= {"exit": code, "output": printable(said, _OUTPUT_KEPT)}
+    if code != 0:
+        return Outcome(detail, Event.EFFECT_FAILED, f"ssh.run: it ended with {code}: {said[-200:]}")
+    return Outcome(detail)
+
+
+def _wait(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+    """It has been waited for already: it was not to begin before."""
+    return Outcome()
+
+
+def _approve(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+    """Only when nobody has approved in time: who does ends the effect."""
+    return Outcome({}, Event.EFFECT_FAILED, "nobody has approved it in time")
+
+
+_OUTPUT_KEPT = 2000
+ACTS: dict[str, Callable[[Parts, Deployment, dict[str, Any]], Outcome]] = {
+    "power.boot_once": _power_boot_once,
+    "power.cycle": _power_cycle,
+    "power.off": _power_off,
+    "ssh.run": _ssh_run,
+    "ssh.verify": _ssh_verify,
+    "wait": _wait,
+    "approve": _approve,
 }
 
 
@@ -124,15 +152,13 @@ def perform(parts: Parts, effect_id: str, offer: int = 0) -> None:
         return
     effect, deployment = begun
     try:
-        outcome = _forbidden(parts, deployment) or KINDS[effect.name].act(
-            parts, deployment, effect.args
-        )
+        outcome = _forbidden(parts, deployment) or ACTS[effect.name](parts, deployment, effect.args)
     except PowerRefused as error:
         outcome = Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {error.message}")
-    except PowerError as error:
+    except (PowerError, TryAgain) as error:
         metrics.effects.labels(effect.name, "again").inc()
-        _release(parts, effect_id, offer, error.message)
-        raise TryAgain(error.message) from error
+        _release(parts, effect_id, offer, str(error))
+        raise TryAgain(str(error)) from error
     except Exception as error:
         # A fault of ours, or a driver's: trying again would hide it.
         log.error("effect_crashed", effect=effect.name, deployment=deployment.id, exc_info=True)
@@ -195,7 +221,7 @@ def _release(parts: Parts, effect_id: str, offer: int, error: str) -> None:
 
 
 def _finish(parts: Parts, effect_id: str, offer: int, outcome: Outcome) -> None:
-    """Effect, history line and the move it reports are one commit."""
+    """Effect, history line, the move that it reports, and the next step are one commit."""
     with parts.database.writing() as session:
         effect = _ours(session, effect_id, offer)
         if effect is None:
@@ -207,17 +233,42 @@ def _finish(parts: Parts, effect_id: str, offer: int, outcome: Outcome) -> None:
             return
         metrics.effects.labels(effect.name, "failed" if outcome.cause else "done").inc()
         log.info("effect", deployment=deployment.id, effect=effect.name, cause=outcome.cause)
-        detail = {"effect": effect.name, **outcome.detail}
-        if outcome.change is not None:
-            outcome.change(session, deployment)
-        if outcome.event is not None:
-            deployments.advance(
-                session, parts, deployment, outcome.event, by="service",
-                cause=outcome.cause, detail=detail,
-            )  # fmt: skip
-        else:
-            deployments.note(session, deployment, effect.name, "service", parts.clock(), **detail)
+        _report(session, parts, deployment, effect, outcome)
         session.add(deployment)
+
+
+def _report(
+    session: Session, parts: Parts, deployment: Deployment, effect: Effect, outcome: Outcome
+) -> None:
+    detail = {"effect": effect.name, **outcome.detail}
+    step = flow.step_of(parts, deployment, effect)
+    event, now = outcome.event, parts.clock()
+    if outcome.change is not None:
+        outcome.change(session, deployment)
+    if event is Event.EFFECT_FAILED and step is not None and step.on_failure == "go_on":
+        detail, event = {**detail, "failed": outcome.cause}, None
+    if event is not None:
+        deployments.advance(
+            session, parts, deployment, event, by="service", cause=outcome.cause, detail=detail
+        )
+    else:
+        deployments.note(session, deployment, effect.name, "service", now, **detail)
+    if effect.step is not None and deployment.state == effect.state:
+        deployments.go_on(session, parts, deployment, effect.step)
+
+
+def tries_of(parts: Parts, effect_id: str) -> tuple[int, float]:
+    """(how often it is tried, seconds before the second time): as its step says, or as usual."""
+    with parts.database.reading() as session:
+        effect = store.get(session, effect_id)
+        deployment = deployment_store.get(session, effect.deployment_id) if effect else None
+    step = flow.step_of(parts, deployment, effect) if deployment and effect else None
+    step = step or USUAL
+    return step.tries, step.pause.total_seconds()
+
+
+# What is ordered beside a workflow is tried as often as a step that says nothing of it.
+USUAL = Step(do="wait", **{"with": {"for": 0}})
 
 
 def give_up(parts: Parts, effect_id: str, offer: int, error: str) -> None:

@@ -51,6 +51,12 @@ def controls_power(host: HostSpec) -> bool:
     return _driver(host).controls_power
 
 
+def lane(host: HostSpec) -> str | None:
+    """What one BMC's hosts have in common, so that not all of them talk to it at once."""
+    place = [getattr(host.power, name, None) for name in ("url", "address", "uri")]
+    return next((f"{host.power.driver} {text}" for text in place if text), None)
+
+
 def driver_of(parts: Parts, host: HostSpec, firmware: Firmware | None = None) -> PowerDriver:
     """Ready to act; PowerRefused when a secret that it names is not there."""
     settings = check(host)

@@ -37,6 +37,10 @@ class Refused(Exception):
     """Somebody answers, and it is not the machine that we installed, or it does not let us in."""
 
 
+class Interrupted(Exception):
+    """The command was begun, and nobody knows how it ended."""
+
+
 def run(target: Target, key_file: Path, commands: dict[str, str]) -> dict[str, str]:
     """What each command printed, by its name."""
     transport = _open(target)
@@ -48,6 +52,31 @@ def run(target: Target, key_file: Path, commands: dict[str, str]) -> dict[str, s
         return {name: _command(transport, command) for name, command in commands.items()}
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise NotReachable(f"the connection broke: {error or type(error).__name__}") from None
+    finally:
+        limit.cancel()
+        transport.close()
+
+
+def execute(target: Target, key_file: Path, command: str, seconds: float) -> tuple[int, str]:
+    """(exit status, what it printed) of one command, which is begun once at the most."""
+    transport = _open(target)
+    limit = threading.Timer(seconds + _SESSION_SECONDS, transport.close)
+    limit.start()
+    try:
+        try:
+            _login(transport, target, key_file)
+            channel = transport.open_session(timeout=_CONNECT_SECONDS)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise NotReachable(f"the connection broke: {error or type(error).__name__}") from None
+        try:
+            channel.set_combine_stderr(True)
+            channel.settimeout(seconds)
+            channel.exec_command(command)
+            channel.shutdown_write()
+            output = _read(channel, seconds, command)
+            return channel.recv_exit_status(), output
+        except (paramiko.SSHException, OSError, EOFError, NotReachable) as error:
+            raise Interrupted(f"{error or type(error).__name__}") from None
     finally:
         limit.cancel()
         transport.close()
@@ -102,13 +131,18 @@ def _command(transport: paramiko.Transport, command: str) -> str:
     channel.settimeout(_COMMAND_SECONDS)
     channel.exec_command(command)
     channel.shutdown_write()
-    deadline, output = time.monotonic() + _COMMAND_SECONDS, b""
+    output = _read(channel, _COMMAND_SECONDS, command)
+    channel.close()
+    return output
+
+
+def _read(channel: paramiko.Channel, seconds: float, command: str) -> str:
+    deadline, output = time.monotonic() + seconds, b""
     while len(output) < _OUTPUT_LIMIT:
         chunk = channel.recv(32 * 1024)
         if not chunk:
             break
         output += chunk
         if time.monotonic() > deadline:
-            raise NotReachable(f"no end of output after {_COMMAND_SECONDS} s of `{command}`")
-    channel.close()
+            raise NotReachable(f"no end of output after {seconds:.0f} s of `{command}`")
     return output[:_OUTPUT_LIMIT].decode("utf-8", "replace")

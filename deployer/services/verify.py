@@ -38,11 +38,9 @@ def verify(
 ) -> Verdict:
     """Try until somebody answers, `patience` seconds at the most; a refusal ends it at once."""
     wanted = snapshot.profile.verify or Verify()
-    address = address_of(snapshot, reported)
-    if address is None:
-        return Verdict([], "no address to log in to: the machine reported none that may be used;"
-                           " set `ssh: {address: ...}` for the host")  # fmt: skip
-    target = ssh.Target(address, snapshot.host.ssh.port, tuple(reported.get("ssh_host_keys", ())))
+    target = target_of(snapshot, reported)
+    if target is None:
+        return Verdict([], NO_ADDRESS)
     commands = dict(checks.COMMANDS)
     if wanted.packages:
         commands["packages"] = checks.package_command(wanted.packages)
@@ -60,6 +58,20 @@ def verify(
     done = checks.judge(outputs, snapshot.host.name, reported.get("disks", []), wanted)
     wrong = [str(check) for check in done if not check.ok]
     return Verdict(done, "not as asked: " + "; ".join(wrong) if wrong else None)
+
+
+NO_ADDRESS = (
+    "no address to log in to: the machine reported none that may be used; set"
+    " `ssh: {address: ...}` for the host"
+)
+
+
+def target_of(snapshot: Snapshot, reported: dict[str, Any]) -> ssh.Target | None:
+    """Where to log in, and by which host keys the machine is known; None without an address."""
+    address = address_of(snapshot, reported)
+    if address is None:
+        return None
+    return ssh.Target(address, snapshot.host.ssh.port, tuple(reported.get("ssh_host_keys", ())))
 
 
 def address_of(snapshot: Snapshot, reported: dict[str, Any]) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import update
+from sqlalchemy import func, or_, text, update
 from sqlmodel import Session, col, select
 
 from deployer.store.tables import Effect
@@ -15,10 +17,58 @@ def get(session: Session, id_: str, *, lock: bool = False) -> Effect | None:
     return session.exec(query.with_for_update() if lock else query).first()
 
 
-def undispatched(session: Session, limit: int) -> list[Effect]:
-    """Oldest first."""
-    query = select(Effect).where(col(Effect.dispatched_at).is_(None)).order_by(col(Effect.id))
-    return list(session.exec(query.limit(limit)).all())
+# Any number will do, as long as nothing else in this PostgreSQL database uses it.
+_CHOOSING = 7_305_113
+
+
+class Waiting(NamedTuple):
+    """An effect in the outbox, as far as it is needed to choose."""
+
+    id: str
+    offer: int
+    name: str
+    rack: str | None
+    bmc: str | None
+
+
+def waiting(session: Session, now: datetime, limit: int) -> list[Waiting]:
+    """Those whose time has come, oldest first."""
+    query = (
+        select(Effect.id, Effect.offer, Effect.name, Effect.rack, Effect.bmc)  # type: ignore[call-overload]
+        .where(col(Effect.dispatched_at).is_(None), col(Effect.ended_at).is_(None))
+        .where(or_(col(Effect.not_before).is_(None), col(Effect.not_before) <= now))
+        .order_by(col(Effect.id)).limit(limit)
+    )  # fmt: skip
+    return [Waiting(*row) for row in session.exec(query)]
+
+
+def one_at_a_time(session: Session) -> None:
+    """Until the end of this transaction no other worker chooses; SQLite writes in turns anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHOOSING})
+
+
+def in_hand(session: Session, names: Collection[str]) -> list[Waiting]:
+    """Those of these names that a worker has, on whichever replica."""
+    query = select(Effect.id, Effect.offer, Effect.name, Effect.rack, Effect.bmc).where(  # type: ignore[call-overload]
+        col(Effect.dispatched_at).is_not(None), col(Effect.ended_at).is_(None),
+        col(Effect.name).in_(names),
+    )  # fmt: skip
+    return [Waiting(*row) for row in session.exec(query)]
+
+
+def begun_since(session: Session, name: str, since: datetime) -> int:
+    query = select(func.count()).where(Effect.name == name, col(Effect.dispatched_at) > since)
+    return session.exec(query).one()
+
+
+def approval_of(session: Session, deployment_id: str) -> Effect | None:
+    """The one that waits for a person, locked."""
+    query = select(Effect).where(
+        Effect.deployment_id == deployment_id, Effect.name == "approve",
+        col(Effect.ended_at).is_(None),
+    )  # fmt: skip
+    return session.exec(query.with_for_update()).first()
 
 
 def mark_dispatched(session: Session, ids: list[str], now: datetime, lease: timedelta) -> None:

@@ -226,7 +226,15 @@ class Effect(SQLModel, table=True):
     )
     name: str
     args: dict[str, Any] = _json()
+    # The step of the workflow that it is, and the state which that stands in; none for what was
+    # ordered beside it.
+    state: str = Field(default="", sa_column=Column(String, nullable=False, server_default=""))
+    step: int | None = None
     created_at: datetime = _moment()
+    # Effects are told apart by these where not all may run at once.
+    rack: str | None = None
+    bmc: str | None = None
+    not_before: datetime | None = _moment(nullable=True)
     dispatched_at: datetime | None = _moment(nullable=True)
     # Whoever carries it out renews this; once it has run out, the work is offered again, and the
     # count of offers fences off the one before.

@@ -10,12 +10,13 @@ import httpx
 from fastapi.testclient import TestClient
 
 from deployer.app import create_machine_app, create_operator_app
-from deployer.services import deadlines, effects, people
+from deployer.services import deadlines, effects, lanes, people
 from deployer.services.parts import Parts
 from deployer.services.people import Role
 from deployer.store import deployments as deployment_store
 from deployer.store import effects as effect_store
-from deployer.store.tables import Deployment, Effect
+from deployer.store.effects import Waiting
+from deployer.store.tables import Deployment
 from tests.support.clock import Clock
 from tests.support.machine import FakeMachine
 
@@ -96,9 +97,9 @@ class Service:
                 effect_store.mark_dispatched(session, ids, self.clock(), timedelta(minutes=1))
         return done
 
-    def _undispatched(self) -> list[Effect]:
-        with self.parts.database.reading() as session:
-            return effect_store.undispatched(session, 100)
+    def _undispatched(self) -> list[Waiting]:
+        with self.parts.database.writing() as session:
+            return lanes.choose(session, self.parts, self.clock(), 100)
 
     def expire(self) -> int:
         return deadlines.expire(self.parts)
