@@ -78,7 +78,7 @@ class SushyEmulator:
         return Handler
 
     def __enter__(self) -> SushyEmulator:
-        threading.Thread(target=self._notices.serve_forever, daemon=True).start()
+        threading.Thread(target=self._notices.serve_forever, args=(0.02,), daemon=True).start()
         hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
         (self.folder / "users").write_text(f"{USER}:{hashed}\n")
         (self.folder / "state").mkdir()
