@@ -47,6 +47,11 @@ def refusal(status: int, message: str) -> Answer:
                                      "@Message.ExtendedInfo": info}})  # fmt: skip
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+
 class FaultyBmc:
     """Context manager. `fault(...)` makes some requests go wrong; `rules` are a vendor's own."""
 
@@ -60,8 +65,7 @@ class FaultyBmc:
         self.open_sessions = 0
         self.closing = threading.Event()
         self._faults: list[list[Any]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         scheme = "http"
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
