@@ -84,6 +84,7 @@ def test_a_busy_bmc_may_be_asked_again(bmc: FaultyBmc, switch: PowerDriver, stat
     assert not isinstance(error.value, PowerRefused) and error.value.extra == {"retry_after": 30}
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("manner", ["hang", "drop", "drip"])
 def test_no_answer_is_an_error_in_time(bmc: FaultyBmc, switch: PowerDriver, manner: Manner) -> None:
     bmc.fault("GET", SYSTEM, manner)
@@ -127,9 +128,10 @@ def _without_a_clock(bmc: FaultyBmc) -> None:
     del bmc.system["LastResetTime"]
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("manner", ["do_and_drop", "do_and_hang"])
 def test_a_lost_answer_to_a_reset_is_unclear_and_not_asked_twice(
-    bmc: FaultyBmc, switch: PowerDriver, manner: Manner, impatient: None
+    bmc: FaultyBmc, switch: PowerDriver, manner: Manner
 ) -> None:
     _without_a_clock(bmc)
     bmc.fault("POST", "Reset", manner)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from deployer.core.inventory import Firmware, HostSpec
 from deployer.drivers.power.base import Context, PowerDriver
+from deployer.drivers.power.fake import Fake
 from deployer.services import power
 from deployer.services.parts import POWER_DRIVERS
+from tests.support import mockups
+from tests.support.bmc import FaultyBmc
 
 MAC = "52:54:00:12:34:56"
 SECRET = "s3cret-of-the-bmc"
@@ -35,3 +41,36 @@ def driver(
         secrets=dict.fromkeys(spec.secret_fields().values(), secret), ssh_key_file=ssh_key_file,
     )  # fmt: skip
     return POWER_DRIVERS[spec.power.driver](power.check(spec), context)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A driver's settings, and what it is lent, for a counterpart that is there and behaves."""
+
+    settings: dict[str, Any]
+    lent: dict[str, Any] = field(default_factory=dict)
+
+    def driver(self) -> PowerDriver:
+        return driver(self.settings, **self.lent)
+
+
+@contextmanager
+def _fake(folder: Path) -> Iterator[Rig]:
+    Fake.told.pop("contract", None)
+    yield Rig({"driver": "fake", "name": "contract"})
+
+
+@contextmanager
+def _manual(folder: Path) -> Iterator[Rig]:
+    yield Rig({"driver": "manual"})
+
+
+@contextmanager
+def _redfish(folder: Path) -> Iterator[Rig]:
+    with FaultyBmc(mockups.dell()) as bmc:
+        yield Rig(bmc.settings)
+
+
+RIGS: dict[str, Callable[[Path], AbstractContextManager[Rig]]] = {
+    "fake": _fake, "manual": _manual, "redfish": _redfish,
+}  # fmt: skip
