@@ -15,6 +15,7 @@ from deployer.services import power
 from deployer.services.parts import POWER_DRIVERS
 from tests.support import mockups
 from tests.support.bmc import FaultyBmc
+from tests.support.ipmi_sim import IpmiSim
 
 MAC = "52:54:00:12:34:56"
 SECRET = "s3cret-of-the-bmc"
@@ -71,6 +72,12 @@ def _redfish(folder: Path) -> Iterator[Rig]:
         yield Rig(bmc.settings)
 
 
+@contextmanager
+def _ipmi(folder: Path) -> Iterator[Rig]:
+    with IpmiSim(folder) as bmc:
+        yield Rig(bmc.settings)
+
+
 RIGS: dict[str, Callable[[Path], AbstractContextManager[Rig]]] = {
-    "fake": _fake, "manual": _manual, "redfish": _redfish,
+    "fake": _fake, "ipmi": _ipmi, "manual": _manual, "redfish": _redfish,
 }  # fmt: skip
