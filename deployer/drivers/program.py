@@ -1,4 +1,4 @@
-"""Runs a program of this machine: no shell, bounded in time and output, killed with its children."""
+"""Runs a program of this machine: without a shell, bounded in time and output."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def run(
 
 
 def _watched(process: subprocess.Popen[bytes], ends: float, limit: int) -> tuple[str, str]:
-    """What it prints until it ends. All is read, so that it is not held up; the beginning is kept."""
+    """What it prints until it ends: all of it is read, or it would wait; the beginning is kept."""
     assert process.stdout and process.stderr
     kept = {process.stdout: bytearray(), process.stderr: bytearray()}
     with selectors.DefaultSelector() as open_pipes:
@@ -72,7 +72,8 @@ def _watched(process: subprocess.Popen[bytes], ends: float, limit: int) -> tuple
             open_pipes.register(pipe, selectors.EVENT_READ)
         while open_pipes.get_map() or process.poll() is None:
             if time.monotonic() > ends:
-                os.killpg(process.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # its children too
                 process.wait()
                 raise OutOfTime
             ready = open_pipes.select(_LOOK_SECONDS) if open_pipes.get_map() else _pause()
