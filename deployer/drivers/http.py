@@ -125,7 +125,7 @@ class Client:
         return bytes(read)
 
     def _not_connected(self, error: Exception) -> NoReturn:
-        reason = error.__cause__ or error.__context__ or error
+        reason = error.args[0] if error.args else error
         if isinstance(reason, PowerError):
             raise reason
         if isinstance(reason, ssl.SSLCertVerificationError):
@@ -182,7 +182,7 @@ class _Backend(httpcore.NetworkBackend):
         try:
             allowed = reach.addresses(host, port, self._networks)
         except PowerError as error:
-            raise httpcore.ConnectError from error
+            raise httpcore.ConnectError(error) from error
         for address in allowed[:-1]:
             try:
                 return self._to(address, host, port, 5)
@@ -226,7 +226,7 @@ class _Stream(httpcore.NetworkStream):
             if shown != self._verify.fingerprint:
                 secured.close()
                 problem = f"it is not the one of SHA-256 {self._verify.fingerprint}"
-                raise httpcore.ConnectError from distrust(self._origin, problem, shown)
+                raise httpcore.ConnectError(distrust(self._origin, problem, shown))
         return _Stream(secured, self._until, self._verify, self._origin)
 
     def get_extra_info(self, info: str) -> Any:

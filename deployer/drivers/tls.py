@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import ssl
+from functools import cache
 from typing import Annotated
 
 from cryptography import x509
@@ -45,13 +46,23 @@ Verify = bool | Authority | Pin
 
 
 def context(verify: Verify) -> ssl.SSLContext:
+    """Shared: reading a machine's CAs takes longer than a request."""
     if isinstance(verify, Authority):
         return ssl.create_default_context(cadata=verify.ca)
-    made = ssl.create_default_context()
-    if verify is not True:
-        made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
-        # BMCs make their certificates themselves, some with keys that are short by now.
-        made.set_ciphers("DEFAULT@SECLEVEL=1")
+    return _of_this_machine() if verify is True else _of_nobody()
+
+
+@cache
+def _of_this_machine() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+@cache
+def _of_nobody() -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    # BMCs make their certificates themselves, some with keys that are short by now.
+    made.set_ciphers("DEFAULT@SECLEVEL=1")
     return made
 
 

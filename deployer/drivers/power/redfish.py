@@ -167,12 +167,20 @@ class Redfish(PowerDriver):
         try:
             self._reset(machine, kind, once=True)
         except PowerUnclear:
-            before = machine.system.get("LastResetTime")
-            after = machine.bmc.get(machine.at)
-            again = before is not None and after.get("LastResetTime") not in (before, None)
-            if not again and after.get("PowerState") not in ("Off", "PoweringOn", "PoweringOff"):
+            if not self._was_reset(machine):
                 raise
         return f"the BMC restarts it ({kind})"
+
+    def _was_reset(self, machine: _Machine) -> bool:
+        """True when the BMC itself shows that the machine was reset since we looked first."""
+        try:
+            after = machine.bmc.get(machine.at)
+        except PowerError:
+            return False
+        before = machine.system.get("LastResetTime")
+        if before is not None and after.get("LastResetTime") not in (before, None):
+            return True
+        return after.get("PowerState") in ("Off", "PoweringOn", "PoweringOff")
 
     def _switch_off(self, machine: _Machine) -> None:
         self._reset(machine, self._chosen(machine, ["ForceOff"]))
@@ -206,10 +214,9 @@ class Redfish(PowerDriver):
         about = action.get("@Redfish.ActionInfo")
         if said is None and about is not None:
             given = machine.bmc.get(checked(about)).get("Parameters")
-            said = next(
-                (p.get("AllowableValues") for p in given or [] if p.get("Name") == "ResetType"),
-                None,
-            )
+            parameters = [p for p in given if isinstance(p, dict)] if given else []
+            values = (p.get("AllowableValues") for p in parameters if p.get("Name") == "ResetType")
+            said = next(values, None)
         return [str(kind) for kind in said] if isinstance(said, list) and said else None
 
     def _reset(self, machine: _Machine, kind: str, *, once: bool = False) -> None:

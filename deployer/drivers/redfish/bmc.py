@@ -17,7 +17,6 @@ from deployer.errors import PowerError, PowerRefused, PowerUnclear
 Resource = dict[str, Any]
 
 ROOT = "/redfish/v1/"
-_SESSIONS = "/redfish/v1/SessionService/Sessions"
 _LINK = re.compile(r"/redfish/[A-Za-z0-9._~!$&'()*+,;=:@%/|{}-]{0,500}", re.ASCII)
 _REDIRECTS = 3
 _MEMBERS = 64
@@ -73,8 +72,10 @@ class Bmc:
         self._auth = basic
         links = self.root.get("Links")
         sessions = link(links, "Sessions") if isinstance(links, dict) else None
+        if sessions is None:
+            return
         body = {"UserName": self._account.username, "Password": self._account.password}
-        reply = self._ask("POST", sessions or _SESSIONS, body, auth=False)
+        reply = self._ask("POST", sessions, body, auth=False)
         if reply.status in (401, 403):
             raise self._said(reply, "POST", "the login")
         token = reply.headers.get("x-auth-token", "")

@@ -1,0 +1,83 @@
+"""Power drivers with somebody to talk to, as the service makes them, without its database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deployer.core.inventory import Firmware, HostSpec
+from deployer.drivers.power.base import Context, PowerDriver
+from deployer.drivers.power.fake import Fake
+from deployer.services import power
+from deployer.services.parts import POWER_DRIVERS
+from tests.support import mockups
+from tests.support.bmc import FaultyBmc
+from tests.support.ipmi_sim import IpmiSim
+
+MAC = "52:54:00:12:34:56"
+SECRET = "s3cret-of-the-bmc"
+
+
+def host(**settings: Any) -> HostSpec:
+    """`driver` and its settings."""
+    return HostSpec.model_validate({"name": "web01", "macs": [MAC], "power": settings})
+
+
+def driver(
+    settings: dict[str, Any],
+    *,
+    secret: str = SECRET,
+    firmware: Firmware | None = None,
+    networks: str = "127.0.0.0/8",
+    ssh_key_file: Path | None = None,
+    programs: Path | None = None,
+) -> PowerDriver:
+    """Every secret that is named is `secret`."""
+    spec = host(**settings)
+    context = Context(
+        host=spec, firmware=firmware, networks=networks, programs=programs,
+        secrets=dict.fromkeys(spec.secret_fields().values(), secret), ssh_key_file=ssh_key_file,
+    )  # fmt: skip
+    return POWER_DRIVERS[spec.power.driver](power.check(spec), context)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A driver's settings, and what it is lent, for a counterpart that is there and behaves."""
+
+    settings: dict[str, Any]
+    lent: dict[str, Any] = field(default_factory=dict)
+
+    def driver(self) -> PowerDriver:
+        return driver(self.settings, **self.lent)
+
+
+@contextmanager
+def _fake(folder: Path) -> Iterator[Rig]:
+    Fake.told.pop("contract", None)
+    yield Rig({"driver": "fake", "name": "contract"})
+
+
+@contextmanager
+def _manual(folder: Path) -> Iterator[Rig]:
+    yield Rig({"driver": "manual"})
+
+
+@contextmanager
+def _redfish(folder: Path) -> Iterator[Rig]:
+    with FaultyBmc(mockups.dell()) as bmc:
+        yield Rig(bmc.settings)
+
+
+@contextmanager
+def _ipmi(folder: Path) -> Iterator[Rig]:
+    with IpmiSim(folder) as bmc:
+        yield Rig(bmc.settings)
+
+
+RIGS: dict[str, Callable[[Path], AbstractContextManager[Rig]]] = {
+    "fake": _fake, "ipmi": _ipmi, "manual": _manual, "redfish": _redfish,
+}  # fmt: skip
