@@ -25,9 +25,10 @@ class WaitFor(Arguments):
 
 
 class Approval(Arguments):
-    """How long a person may take; then the deployment fails."""
+    """How long a person may take; then the deployment fails. `by_another`: not by who asked."""
 
     within: Duration = timedelta(days=1)
+    by_another: bool = False
 
 
 class Command(Arguments):
@@ -51,6 +52,8 @@ class Kind:
     limited: bool = False
 
 
+APPROVE = "approve"
+
 KINDS: dict[str, Kind] = {
     "power.boot_once": Kind(
         "sets the next start to the network, and reads it back; reports `start`", limited=True
@@ -60,7 +63,7 @@ KINDS: dict[str, Kind] = {
     "ssh.run": Kind("runs a command on the installed system", Command, repeatable=False),
     "ssh.verify": Kind("logs in and compares; reports `verified` or `verification_failed`"),
     "wait": Kind("does nothing for a while", WaitFor),
-    "approve": Kind("waits for a person: `deployer approve HOST`", Approval),
+    APPROVE: Kind("waits for a person: `deployer approve HOST`", Approval),
 }
 
 

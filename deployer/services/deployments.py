@@ -15,7 +15,7 @@ from deployer.answers import prepare
 from deployer.answers.context import Machine, Snapshot
 from deployer.answers.families import FoundFamily
 from deployer.core.bootspec import InstallerBoot
-from deployer.core.effects import pause_before
+from deployer.core.effects import APPROVE, Approval, pause_before
 from deployer.core.ids import new_id
 from deployer.core.inventory import Firmware, HostSpec
 from deployer.core.lifecycle import RESTING, Event, State, next_state
@@ -28,7 +28,7 @@ from deployer.observe import log, metrics
 from deployer.services import flow, power, secrets
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
-from deployer.store import hosts, images, profiles
+from deployer.store import effects, hosts, images, profiles
 from deployer.store.tables import Deployment, HistoryEntry, Host
 
 # Echoes beyond this many are answered, but no longer written down: nobody can fill our disk.
@@ -347,6 +347,8 @@ def _order_step(
     pause = pause_before(step.do or "", step.with_)
     if pause is not None and deployment.deadline is not None:
         deployment.deadline += pause
+    if step.do == APPROVE:
+        note(session, deployment, "approval_needed", "service", now)
     flow.order(
         session, deployment, step.do or "", now, args=step.with_, step=number,
         not_before=None if pause is None else now + pause,
@@ -412,6 +414,29 @@ def cancel(session: Session, parts: Parts, id_: str, by: str) -> Deployment:
             f"{id_} is {state}; a deployment that has ended cannot be cancelled",
             field="state", value=str(state), remedy="nothing needs to be done",
         )  # fmt: skip
+    return deployment
+
+
+def approve(session: Session, parts: Parts, id_: str, by: str) -> Deployment:
+    """Whoever is allowed to lets it go on; Conflict when it waits for nobody."""
+    deployment = find(session, id_, lock=True)
+    waiting = effects.approval_of(session, id_)
+    if waiting is None or State(deployment.state) in RESTING:
+        raise Conflict(
+            f"{id_} is {deployment.state} and waits for nobody's approval",
+            field="state", value=deployment.state, remedy="nothing needs to be done",
+        )  # fmt: skip
+    if Approval.model_validate(waiting.args).by_another and by == deployment.requested_by:
+        raise Forbidden(
+            f"{id_} was asked for by {by}, and its workflow wants another person's approval",
+            field="by", value=by, remedy="let somebody else approve it",
+        )  # fmt: skip
+    now = parts.clock()
+    waiting.ended_at = now
+    session.add(waiting)
+    note(session, deployment, "approved", by, now)
+    _restart_patience(parts, deployment)
+    go_on(session, parts, deployment, -1 if waiting.step is None else waiting.step)
     return deployment
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlmodel import Session
 
 from deployer.answers.context import Snapshot
-from deployer.core.effects import KINDS, Command
+from deployer.core.effects import APPROVE, KINDS, Command
 from deployer.core.lifecycle import UNFINISHED, Event, State
 from deployer.core.text import printable
 from deployer.core.workflows import Step
@@ -138,7 +138,7 @@ ACTS: dict[str, Callable[[Parts, Deployment, dict[str, Any]], Outcome]] = {
     "ssh.run": _ssh_run,
     "ssh.verify": _ssh_verify,
     "wait": _wait,
-    "approve": _approve,
+    APPROVE: _approve,
 }
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import func, or_, text, update
 from sqlmodel import Session, col, select
 
+from deployer.core.effects import APPROVE
 from deployer.store.tables import Effect
 
 
@@ -65,7 +66,7 @@ def begun_since(session: Session, name: str, since: datetime) -> int:
 def approval_of(session: Session, deployment_id: str) -> Effect | None:
     """The one that waits for a person, locked."""
     query = select(Effect).where(
-        Effect.deployment_id == deployment_id, Effect.name == "approve",
+        Effect.deployment_id == deployment_id, Effect.name == APPROVE,
         col(Effect.ended_at).is_(None),
     )  # fmt: skip
     return session.exec(query.with_for_update()).first()

@@ -88,7 +88,7 @@ class Service:
     def work(self, most: int = 1000) -> list[str]:
         """Carry out the effects that are waiting, as the engine would; their names."""
         done: list[str] = []
-        while waiting := self._undispatched()[: most - len(done)]:
+        while waiting := self.waiting()[: most - len(done)]:
             for effect in waiting:
                 effects.perform(self.parts, effect.id)
                 done.append(effect.name)
@@ -97,7 +97,8 @@ class Service:
                 effect_store.mark_dispatched(session, ids, self.clock(), timedelta(minutes=1))
         return done
 
-    def _undispatched(self) -> list[Waiting]:
+    def waiting(self) -> list[Waiting]:
+        """What a worker would take in hand next."""
         with self.parts.database.writing() as session:
             return lanes.choose(session, self.parts, self.clock(), 100)
 
