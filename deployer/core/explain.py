@@ -32,8 +32,8 @@ _REFUSED = {"boot_refused", "other_uuid", "other_serial", "second_claimant"}
 # step that the machine was seen to take.
 _MARKS = (
     "approval_needed", "boot_script", "restarted", "boot_refused", "dhcp_script", "tftp_missing",
-    "tftp_timeout", "tftp_read", "dhcp_ack", "proxy_file", "dhcp_no_file", "proxy_offer", "dhcp_offer",
-    "dhcp_no_address", "dhcp_ignored", "dhcp_discover",
+    "tftp_timeout", "tftp_read", "dhcp_ack", "proxy_file", "dhcp_no_file", "proxy_offer",
+    "dhcp_offer", "dhcp_no_address", "dhcp_ignored", "dhcp_discover",
 )  # fmt: skip
 # No line at all, while our own DHCP server was there to see one.
 _NOT_SEEN = "not_seen"
