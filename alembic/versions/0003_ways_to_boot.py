@@ -15,6 +15,7 @@ def upgrade() -> None:
     for name in ("boot_tries", "local_tries"):
         tries = sa.Column(name, sa.JSON(), nullable=False, server_default="[]")
         op.add_column("deployments", tries)
+    op.add_column("deployments", sa.Column("verification", sa.String(), nullable=True))
     op.add_column("deployments", sa.Column("boot_awaited_until", UtcDateTime(), nullable=True))
     op.create_index(
         "ix_deployments_boot_awaited_until", "deployments", ["boot_awaited_until"],
@@ -44,5 +45,6 @@ def downgrade() -> None:
         op.drop_column("effects", name)
     op.drop_index("ix_deployments_boot_awaited_until", "deployments")
     op.drop_column("deployments", "boot_awaited_until")
+    op.drop_column("deployments", "verification")
     op.drop_column("deployments", "local_tries")
     op.drop_column("deployments", "boot_tries")

@@ -95,9 +95,13 @@ def _ssh_verify(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> O
         parts, Snapshot.from_json(deployment.snapshot), deployment.reported
     )
     detail = {"checks": [check.as_dict() for check in verdict.checks]}
+
+    def change(session: Session, row: Deployment) -> None:
+        row.verification = verdict.result
+
     if verdict.cause:
-        return Outcome(detail, Event.VERIFICATION_FAILED, printable(verdict.cause))
-    return Outcome(detail, Event.VERIFIED)
+        return Outcome(detail, Event.VERIFICATION_FAILED, printable(verdict.cause), change)
+    return Outcome(detail, Event.VERIFIED, change=change)
 
 
 def _ssh_run(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:

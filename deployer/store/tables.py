@@ -171,6 +171,8 @@ class Deployment(SQLModel, table=True):
     boot_awaited_until: datetime | None = _moment(nullable=True)
     # Ways to its own disk that the machine was given after the installer, the latest last.
     local_tries: list[dict[str, Any]] = _json_list()
+    # verified, differs, or unverified: installed, and nobody could look.
+    verification: str | None = None
     answers_address: str | None = None
     answers_first_at: datetime | None = _moment(nullable=True)
     answers_closed_at: datetime | None = _moment(nullable=True)

@@ -79,6 +79,7 @@ def deployment(row: Deployment) -> dict[str, Any]:
         "deadline": moment(row.deadline),
         "ended_at": moment(row.ended_at),
         "cause": row.cause,
+        "verification": row.verification,
         "retry_of": row.retry_of,
         "vars": row.vars,
         "progress": row.progress or None,

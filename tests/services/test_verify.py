@@ -41,7 +41,7 @@ class Installed:
     def __init__(self, folder: Path) -> None:
         self.key_file, self.public_key = keys.ssh_key(folder)
 
-    def verify(self, port: int, host_keys: list[str], patience: float = 0) -> Verdict:
+    def verify(self, port: int, host_keys: list[str], patience: float = 0, **more: Any) -> Verdict:
         snapshot = Snapshot(
             HostSpec.model_validate({
                 "name": "web01", "macs": ["52:54:00:12:34:56"],
@@ -49,7 +49,7 @@ class Installed:
             }),
             ProfileSpec.model_validate({
                 "name": "web", "os": "image", "release": "debian-12",
-                "verify": {"release": "12", "packages": ["openssh-server"]},
+                "verify": {"release": "12", "packages": ["openssh-server"], **more},
             }),
             None, {},
         )  # fmt: skip
@@ -84,6 +84,22 @@ def test_a_machine_as_asked_for_is_verified(installed: Installed) -> None:
         ("hostname", True), ("release", True), ("disk", True), ("package openssh-server", True),
     ]  # fmt: skip
     assert len(server.commands) == 4 and server.asked_for_more == []
+
+
+def test_ports_are_asked_from_here(installed: Installed) -> None:
+    closed = free_port()
+    with SshServer(healthy, installed.public_key) as server:
+        ports = [server.port, closed]
+        verdict = installed.verify(server.port, [server.host_key_line], ports=ports)
+    assert verdict.result == "differs"
+    assert verdict.cause == f"not as asked: port {closed}: no answer (expected open)"
+
+
+def test_who_could_not_look_says_so_and_no_more(installed: Installed) -> None:
+    key = f"ssh-ed25519 {new_key().get_base64()}"
+    verdict = installed.verify(free_port(), [key])
+    assert verdict.result == "unverified"
+    assert str(verdict.cause).startswith("installed, not verified: ")
 
 
 def test_one_of_several_reported_host_keys_is_enough(installed: Installed) -> None:
