@@ -11,11 +11,13 @@ from typing import Any
 from deployer.core.inventory import Firmware, HostSpec
 from deployer.drivers.power.base import Context, PowerDriver
 from deployer.drivers.power.fake import Fake
-from deployer.services import power
+from deployer.services import keys, power
 from deployer.services.parts import POWER_DRIVERS
 from tests.support import mockups
 from tests.support.bmc import FaultyBmc
 from tests.support.ipmi_sim import IpmiSim
+from tests.support.linux import UefiLinux
+from tests.support.ssh_server import SshServer
 
 MAC = "52:54:00:12:34:56"
 SECRET = "s3cret-of-the-bmc"
@@ -78,6 +80,17 @@ def _ipmi(folder: Path) -> Iterator[Rig]:
         yield Rig(bmc.settings)
 
 
+@contextmanager
+def _ssh(folder: Path) -> Iterator[Rig]:
+    key_file, public = keys.ssh_key(folder)
+    with SshServer(UefiLinux(), public, user="root") as server:
+        settings = {
+            "driver": "ssh", "address": "127.0.0.1", "port": server.port,
+            "known_hosts": [server.host_key_line],
+        }  # fmt: skip
+        yield Rig(settings, {"ssh_key_file": key_file})
+
+
 RIGS: dict[str, Callable[[Path], AbstractContextManager[Rig]]] = {
-    "fake": _fake, "ipmi": _ipmi, "manual": _manual, "redfish": _redfish,
+    "fake": _fake, "ipmi": _ipmi, "manual": _manual, "redfish": _redfish, "ssh": _ssh,
 }  # fmt: skip
