@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -91,6 +92,30 @@ def _ssh(folder: Path) -> Iterator[Rig]:
         yield Rig(settings, {"ssh_key_file": key_file})
 
 
+@contextmanager
+def _wake_on_lan(folder: Path) -> Iterator[Rig]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as card:
+        card.bind(("127.0.0.1", 0))
+        port = card.getsockname()[1]
+        yield Rig({"driver": "wake_on_lan", "address": "127.0.0.1", "port": port})
+
+
+@contextmanager
+def _command(folder: Path) -> Iterator[Rig]:
+    """A program that keeps in a file whether its machine is on."""
+    programs = folder / "power.d"
+    programs.mkdir(mode=0o755)
+    (programs / "pdu").write_text(
+        f"#!/bin/sh\ncd {folder}; read -r password\n"
+        'case "$1" in state) cat power 2> /dev/null || echo off ;; cycle) echo on > power ;;'
+        " off) echo off > power ;; boot_once) echo set ;; *) exit 3 ;; esac\n"
+    )
+    (programs / "pdu").chmod(0o755)
+    settings = {"driver": "command", "program": "pdu", "password": {"secret": "pdu"}}
+    yield Rig(settings, {"programs": programs})
+
+
 RIGS: dict[str, Callable[[Path], AbstractContextManager[Rig]]] = {
-    "fake": _fake, "ipmi": _ipmi, "manual": _manual, "redfish": _redfish, "ssh": _ssh,
+    "command": _command, "fake": _fake, "ipmi": _ipmi, "manual": _manual, "redfish": _redfish,
+    "ssh": _ssh, "wake_on_lan": _wake_on_lan,
 }  # fmt: skip
