@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -19,6 +20,7 @@ from tests.support.bmc import FaultyBmc
 from tests.support.ipmi_sim import IpmiSim
 from tests.support.linux import UefiLinux
 from tests.support.ssh_server import SshServer
+from tests.support.virsh import Libvirt
 
 MAC = "52:54:00:12:34:56"
 SECRET = "s3cret-of-the-bmc"
@@ -115,7 +117,17 @@ def _command(folder: Path) -> Iterator[Rig]:
     yield Rig(settings, {"programs": programs})
 
 
+@contextmanager
+def _libvirt(folder: Path) -> Iterator[Rig]:
+    libvirt, path = Libvirt(folder), os.environ["PATH"]
+    os.environ["PATH"] = f"{libvirt.folder}:{path}"
+    try:
+        yield Rig({"driver": "libvirt"})
+    finally:
+        os.environ["PATH"] = path
+
+
 RIGS: dict[str, Callable[[Path], AbstractContextManager[Rig]]] = {
-    "command": _command, "fake": _fake, "ipmi": _ipmi, "manual": _manual, "redfish": _redfish,
-    "ssh": _ssh, "wake_on_lan": _wake_on_lan,
+    "command": _command, "fake": _fake, "ipmi": _ipmi, "libvirt": _libvirt, "manual": _manual,
+    "redfish": _redfish, "ssh": _ssh, "wake_on_lan": _wake_on_lan,
 }  # fmt: skip
