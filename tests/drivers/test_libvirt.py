@@ -1,4 +1,4 @@
-"""The libvirt driver against a stand-in that keeps a machine, and its XML against libvirt itself."""
+"""The libvirt driver against a stand-in with a machine, and its XML against libvirt itself."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from tests.support import mockups
 from tests.support.bmc import FaultyBmc
 from tests.support.ipmi_sim import IpmiSim
 from tests.support.linux import UefiLinux
+from tests.support.proxmox import Proxmox
 from tests.support.ssh_server import SshServer
 from tests.support.virsh import Libvirt
 
@@ -127,7 +128,13 @@ def _libvirt(folder: Path) -> Iterator[Rig]:
         os.environ["PATH"] = path
 
 
+@contextmanager
+def _proxmox(folder: Path) -> Iterator[Rig]:
+    with Proxmox() as pve:
+        yield Rig(pve.settings)
+
+
 RIGS: dict[str, Callable[[Path], AbstractContextManager[Rig]]] = {
     "command": _command, "fake": _fake, "ipmi": _ipmi, "libvirt": _libvirt, "manual": _manual,
-    "redfish": _redfish, "ssh": _ssh, "wake_on_lan": _wake_on_lan,
+    "proxmox": _proxmox, "redfish": _redfish, "ssh": _ssh, "wake_on_lan": _wake_on_lan,
 }  # fmt: skip
