@@ -101,9 +101,10 @@ class Client:
         url = httpcore.URL(
             scheme=self.url.scheme, host=self.url.host, port=self.url.port, target=path
         )
-        given = {"Host": self.origin.partition("://")[2], "Accept": "application/json", **headers}
+        given = {"Host": self.origin.partition("://")[2], "Accept": "application/json"}
         if body or method not in ("GET", "DELETE"):
             given |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        given |= headers
         with self._pool.stream(
             method, url, headers=list(given.items()), content=body or None
         ) as response:

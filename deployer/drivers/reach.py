@@ -40,7 +40,7 @@ def is_allowed(text: str, networks: str) -> bool:
         return any(address in network for network in listed)
     return not (
         address.is_loopback or address.is_link_local or address.is_multicast
-        or address.is_unspecified or address == ipaddress.IPv4Address(0xFFFFFFFF)
+        or address.is_unspecified
     )  # fmt: skip
 
 

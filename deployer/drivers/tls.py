@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 import ssl
 from functools import cache
@@ -41,8 +42,26 @@ class Pin(BaseModel):
     fingerprint: Annotated[str, AfterValidator(_fingerprint)]
 
 
+def _origin(text: str) -> str:
+    if not re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?", text):
+        raise ValueError("must be https://ADDRESS or https://ADDRESS:PORT, without user and path")
+    return text.rstrip("/")
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+
+
 # True: signed by a CA that this machine knows. False: anybody, which is said in the history.
 Verify = bool | Authority | Pin
+
+
+def refuse_clear_text(url: str, verify: Verify) -> None:
+    """ValueError unless it was said that anybody will do."""
+    if url.startswith("http:") and verify is not False:
+        raise ValueError(
+            "an http:// URL sends the secret in the clear; write https://, or `verify: false` if"
+            " that is meant"
+        )
 
 
 def context(verify: Verify) -> ssl.SSLContext:

@@ -17,10 +17,11 @@ from deployer.core.effects import APPROVE, KINDS, Command
 from deployer.core.lifecycle import UNFINISHED, Event, State
 from deployer.core.text import printable
 from deployer.core.workflows import Step
+from deployer.drivers import ssh
 from deployer.drivers.power.base import PowerDriver
 from deployer.errors import PowerError, PowerRefused, PowerUnclear
 from deployer.observe import log, metrics
-from deployer.services import deployments, flow, network_boot, power, ssh
+from deployer.services import deployments, flow, network_boot, power
 from deployer.services import verify as verification
 from deployer.services.parts import Parts
 from deployer.store import deployments as deployment_store
@@ -113,14 +114,15 @@ def _ssh_run(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outc
         return Outcome(detail, Event.EFFECT_FAILED, verification.NO_ADDRESS)
     seconds = command.timeout.total_seconds()
     try:
-        code, said = ssh.execute(target, parts.ssh_key_file, command.command, seconds)
+        answer = ssh.execute(target, parts.ssh_key_file, command.command, seconds)
     except ssh.NotReachable as error:
         raise TryAgain(str(error)) from None
     except (ssh.Refused, ssh.Interrupted) as error:
         return Outcome(detail, Event.EFFECT_FAILED, f"ssh.run: {error}")
-    detail |= {"exit": code, "output": printable(said, _OUTPUT_KEPT)}
-    if code != 0:
-        return Outcome(detail, Event.EFFECT_FAILED, f"ssh.run: it ended with {code}: {said[-200:]}")
+    detail |= {"exit": answer.status, "output": printable(answer.output, _OUTPUT_KEPT)}
+    if answer.status != 0:
+        last = printable(answer.output.strip()[-200:])
+        return Outcome(detail, Event.EFFECT_FAILED, f"ssh.run: ended with {answer.status}: {last}")
     return Outcome(detail)
 
 

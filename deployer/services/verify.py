@@ -13,7 +13,7 @@ from deployer.answers.context import Snapshot
 from deployer.core import checks
 from deployer.core.checks import Check
 from deployer.core.profiles import Verify
-from deployer.services import ssh
+from deployer.drivers import ssh
 from deployer.services.parts import Parts
 
 # A machine calls home as soon as its network is up; its SSH server may need a while longer.

@@ -16,7 +16,8 @@ from deployer.answers.context import Snapshot
 from deployer.core.checks import COMMANDS
 from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
-from deployer.services import keys, ssh, verify
+from deployer.drivers import ssh
+from deployer.services import keys, verify
 from deployer.services.verify import Verdict
 from tests.support.postgres import free_port
 from tests.support.ssh_server import SshServer, new_key
@@ -116,7 +117,7 @@ def test_another_host_key_is_another_machine(installed: Installed) -> None:
     with SshServer(healthy, installed.public_key) as server:
         verdict = installed.verify(server.port, [f"ssh-ed25519 {other.get_base64()}"], patience=60)
     assert verdict.cause == (
-        f"127.0.0.1 port {server.port} shows another SSH host key than the installer reported;"
+        f"127.0.0.1 port {server.port} shows another SSH host key than the one that we know;"
         " this is another machine, or somebody is in between"
     )
     assert server.commands == []
@@ -140,8 +141,8 @@ def test_an_account_that_does_not_let_us_in_is_named(installed: Installed, user:
     with SshServer(healthy, authorized, user=user) as server:
         verdict = installed.verify(server.port, [server.host_key_line], patience=60)
     assert verdict.cause == (
-        "the machine does not accept our key for the account 'deployer'; was it removed by a"
-        " script of the profile?"
+        "the machine does not accept our key for the account 'deployer'; was it removed by"
+        " a script?"
     )
 
 

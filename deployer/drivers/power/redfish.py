@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from deployer.core.profiles import SecretRef
 from deployer.core.text import Line
@@ -30,21 +29,13 @@ _OFF_SECONDS = 30.0
 _PAUSE = 1.0
 
 
-def origin(text: str) -> str:
-    """`https://10.0.9.1` of a URL without user, path and query."""
-    if not re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?", text):
-        raise ValueError("must be https://ADDRESS or https://ADDRESS:PORT, without user and path")
-    return text.rstrip("/")
-
-
-Origin = Annotated[str, AfterValidator(origin)]
 SystemId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$")]
 
 
 class RedfishSettings(DriverSettings):
     """`system` is needed only where one BMC has several; `verify`: true, false, ca, fingerprint."""
 
-    url: Origin
+    url: tls.Origin
     username: Line
     password: SecretRef
     system: SystemId | None = None
@@ -52,11 +43,7 @@ class RedfishSettings(DriverSettings):
 
     @model_validator(mode="after")
     def _in_the_clear_on_purpose(self) -> RedfishSettings:
-        if self.url.startswith("http:") and self.verify is not False:
-            raise ValueError(
-                "an http:// URL sends the password in the clear; write https://, or `verify: false`"
-                " if that is meant"
-            )
+        tls.refuse_clear_text(self.url, self.verify)
         return self
 
 
