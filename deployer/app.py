@@ -146,8 +146,8 @@ def create_machine_app(parts: Parts) -> ASGIApp:
     """Machine side: a listener of its own, to be bound to the provisioning network alone."""
     installers = FastAPI(title="Deployer, machine side", openapi_url=None, redirect_slashes=False)
     installers.include_router(machines.router)
-    installers.state.parts = parts
     install_error_handlers(installers)
     own = loaders.Loaders(parts)
+    installers.state.parts, installers.state.limit = parts, own.limit
     both = Bodies(loaders.MachineSide(own, installers), machines.body_limit)
     return AtOnce(RequestLog(both, "machines"), own.scripts, own.at_once)

@@ -84,6 +84,14 @@ class TooLarge(DeployerError):
     title = "The body is too large"
 
 
+class TooManyRequests(DeployerError):
+    """One address asks more often than any machine does."""
+
+    status = 429
+    title = "Too many requests"
+    retry_after = 3
+
+
 class Unavailable(DeployerError):
     """Trying again in a moment may help."""
 

@@ -145,6 +145,20 @@ def os_proof() -> str:
     return _table([["OS", "arch", "installer", "ran for real", "checked by"], *rows])
 
 
+def media() -> str:
+    """Per OS: the medium to get, where, and the command that makes an image of it."""
+    rows = []
+    for name in CATALOGUE.names():
+        found = CATALOGUE.get(name)
+        assert found is not None
+        rows += [
+            [name, medium.medium, medium.url or "", f"`{medium.command()}`"]
+            for medium in found.family.media
+            if medium.refuse is None
+        ]
+    return _table([["OS", "medium", "from", "command"], *rows])
+
+
 def _table(rows: list[list[str]]) -> str:
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:], ""])
@@ -152,7 +166,7 @@ def _table(rows: list[list[str]]) -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "states": states, "patience": patience, "settings": settings, "loaders": loaders,
-    "os_support": os_support, "os_proof": os_proof,
+    "os_support": os_support, "os_proof": os_proof, "media": media,
 }  # fmt: skip
 
 

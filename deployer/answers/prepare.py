@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -28,14 +28,20 @@ MOST_FINDINGS = 100  # that one check shows
 
 def image_names(found: FoundFamily, profile: ProfileSpec) -> tuple[str, str | None]:
     """(image with kernel and initrd, image to install or None) for this profile."""
-    env = environment(found)
-    facts = {"arch": profile.arch, "release": profile.release, "vars": profile.vars}
+    boot = boot_image_name(found, profile.release, profile.arch, profile.vars)
     release = found.family.release(profile.release)
-    family = found.family.at(profile.release)
-    boot = render_string(env, family.boot.image, facts, "family.yaml", "boot.image")
     if release is None or release.image is None:
         return boot, None
+    facts = {"arch": profile.arch, "release": profile.release, "vars": profile.vars}
+    env = environment(found)
     return boot, render_string(env, release.image, facts, "family.yaml", "releases.image")
+
+
+def boot_image_name(found: FoundFamily, release: str, arch: str, vars_: Mapping[str, Any]) -> str:
+    """The image with kernel and initrd that the recipe of this release looks for."""
+    facts = {"arch": arch, "release": release, "vars": dict(vars_)}
+    template = found.family.at(release).boot.image
+    return render_string(environment(found), template, facts, "family.yaml", "boot.image")
 
 
 def boot(found: FoundFamily, context: dict[str, Any]) -> InstallerBoot:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
-from deployer.cli import output
+from deployer.cli import image_add, output
 from deployer.cli.connection import complete_image, connect
+from deployer.cli.image_add import Mirror
 from deployer.cli.options import AsJson
-from deployer.core.profiles import Arch
 from deployer.core.sizes import show_size
-from deployer.core.text import check_name
 from deployer.errors import DeployerError, Invalid
 
 app = typer.Typer(no_args_is_help=True, help="Boot media and roots: list, show, build, add.")
@@ -25,12 +23,6 @@ _NAME = re.compile(
     r"(live|(debian|fai)-(?P<release>[0-9]+))(-(?P<arch>x86_64|arm64))?|loaders(-(?P<loaders>[0-9]+))?",
     re.ASCII,
 )
-_INSTALLER = re.compile(
-    r"debian-(?P<release>[0-9]+)(-(?P<arch>x86_64|arm64|armhf|i386))?", re.ASCII
-)
-_Mirror = Annotated[
-    str | None, typer.Option(help="Debian mirror; otherwise the one that apt here uses.")
-]
 
 
 @app.command("list")
@@ -79,7 +71,7 @@ def build(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="live, debian-12, debian-12-x86_64, loaders, ...")
     ],
-    mirror: _Mirror = None,
+    mirror: Mirror = None,
     include: Annotated[
         list[str] | None,
         typer.Option(metavar="PACKAGE", help="A package that the image shall have; repeatable."),
@@ -91,7 +83,7 @@ def build(
     """Build an image from Debian's packages and register it. Needs root, and a minute."""
 
     make, full_name = _builder(name, mirror, include or [])
-    _place(make, full_name, folder)
+    image_add.place(make, full_name, folder)
 
 
 def _builder(
@@ -139,108 +131,4 @@ def _builder(
     return make, f"{name.partition('-')[0]}-{release}-{arch}" if release else f"live-{arch}"
 
 
-@app.command()
-def add(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="DIR|FILE|NAME",
-            help="A folder with an image.json, a qcow2 or raw disk, or debian-12, ...",
-        ),
-    ],
-    mirror: _Mirror = None,
-    folder: Annotated[
-        Path | None, typer.Option("--dir", help="Fetch into this folder, and do not register it.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="What the image of FILE is called; its own name without.")
-    ] = None,
-    arch: Annotated[str, typer.Option(help="What the system in FILE runs on.")] = "x86_64",
-) -> None:
-    """Bring in an image, every file checked, and register it.
-
-    DIR is what `deployer image build` made. FILE is the image of a disk (qcow2 or raw), such as
-    distributions publish for clouds; a profile of `os: image`, `release: custom` names it in
-    `vars.image`. NAME is a distribution's own installer for the
-    network, fetched from its packages or its mirror, signatures checked.
-    """
-    from deployer.cli import local
-
-    if Path(source).is_file():
-        _add_disk(Path(source), name, arch, folder)
-        return
-    match = _INSTALLER.fullmatch(source)
-    if match is None or Path(source).is_dir():
-        with local.parts() as parts:
-            _register(parts, Path(source))
-        return
-    release, arch = match["release"], match["arch"] or "x86_64"
-    from deployer.media.build import installer_name
-
-    def make(target: Path) -> None:
-        _fetch(target, release, arch, mirror)
-
-    _place(make, installer_name(release, arch), folder)
-
-
-def _place(make: Callable[[Path], None], name: str, folder: Path | None) -> None:
-    """Make an image where the service keeps its own, and register it; or just in `folder`."""
-    from deployer.cli import local
-
-    if folder is not None:
-        make(folder)
-        output.say(output.safe(f"add it with: deployer image add {folder}"))
-        return
-    with local.parts() as parts:
-        target = parts.settings.images_dir / name
-        make(target)
-        _register(parts, target)
-
-
-def _add_disk(source: Path, name: str | None, arch: str, folder: Path | None) -> None:
-    """The image of a disk, converted and checked."""
-    from deployer.media import build
-
-    try:
-        name = check_name(name or source.stem)
-    except ValueError as error:
-        raise Invalid(
-            f"the image's name {error}", field="name", remedy="give it by --name"
-        ) from None
-    if arch not in get_args(Arch):
-        raise Invalid(
-            f"there is no arch {arch!r}", field="arch", value=arch,
-            remedy=f"choose {', '.join(get_args(Arch))}",
-        )  # fmt: skip
-
-    def make(target: Path) -> None:
-        try:
-            build.import_disk_image(target, source=source, name=name, arch=arch, log=output.note)
-        except build.BuildError as error:
-            raise DeployerError(str(error), remedy=error.remedy) from None
-
-    _place(make, name, folder)
-
-
-def _fetch(target: Path, release: str, arch: str, mirror: str | None) -> None:
-    from deployer.media import build
-
-    try:
-        build.fetch_debian_installer(
-            target, release=release, arch=arch, mirror=mirror, log=output.note
-        )
-    except build.BuildError as error:
-        raise DeployerError(str(error), remedy=error.remedy) from None
-
-
-def _register(parts: Any, folder: Path) -> None:
-    from deployer.cli import local
-    from deployer.media import library
-    from deployer.services import people
-    from deployer.store import images
-
-    manifest = library.add(parts.settings.images_dir, folder)
-    with parts.database.writing() as session:
-        images.save(session, manifest, parts.clock())
-        people.audit(session, parts.clock(), local.actor(), "image.add", manifest["name"], None)
-    output.say(Text.assemble(output.safe(manifest["name"]), " is registered"))
+app.command()(image_add.add)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from deployer.core.media import Medium
 from deployer.core.profiles import HASHES, Arch, Hash, Layout
 from deployer.core.text import Block, Line, Name
 
@@ -169,6 +170,8 @@ class Family(_Model):
     answers: list[Answer] = Field(min_length=1)
     releases: list[Release] = Field(min_length=1)
     layouts: list[Layout] = Field(min_length=1)
+    # What `deployer image add` makes its image of.
+    media: list[Medium] = Field(default_factory=list, max_length=16)
     not_my_answers: NotMyAnswers | None = None
     # Fields of a profile that this installer cannot express; a profile that sets one is refused.
     # Of a host's fields: `network.interfaces.bond` and the like.

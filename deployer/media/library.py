@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deployer.core.families import RelativePath
+from deployer.core.media import FilePath
 from deployer.core.text import Name
 from deployer.errors import Invalid
 from deployer.media.build.workshop import sha256
@@ -21,8 +21,8 @@ MANIFEST = "image.json"
 
 
 class _File(BaseModel):
-    path: RelativePath
-    size: int = Field(gt=0)
+    path: FilePath
+    size: int = Field(ge=0)  # vendors have empty files in their trees
     sha256: str = Field(pattern=re.compile(r"^[0-9a-f]{64}$"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -103,7 +104,7 @@ def snapshot_of(session: Session, parts: Parts, host: HostSpec, profile: Profile
         )
     boot_name, root_name = prepare.image_names(found, profile)
 
-    def manifest(name: str) -> dict[str, Any]:
+    def manifest(name: str, without: Collection[str]) -> dict[str, Any]:
         image = images.by_name(session, name)
         if image is None:
             raise Invalid(
@@ -112,10 +113,12 @@ def snapshot_of(session: Session, parts: Parts, host: HostSpec, profile: Profile
                 value=profile.release,
                 remedy=f"run `deployer image build {name}` or `deployer image add` on the server",
             )
-        # The list of packages is long, and no template needs it.
-        return {k: v for k, v in image.manifest.items() if k != "packages"}
+        return {k: v for k, v in image.manifest.items() if k not in without}
 
-    return Snapshot(host, profile, manifest(root_name) if root_name else None, manifest(boot_name))
+    # What is long and no template needs is not kept with each deployment: the list of packages, and
+    # of what is only booted, the files: a vendor's tree has thousands.
+    image = manifest(root_name, {"packages"}) if root_name else None
+    return Snapshot(host, profile, image, manifest(boot_name, {"packages", "files"}))
 
 
 def findings_of(

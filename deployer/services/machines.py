@@ -89,7 +89,7 @@ def answer_file(
         return _first_answer(session, parts, deployment, path, address, told or {})
 
 
-def answer_by_mac(parts: Parts, told: dict[str, Any], address: str) -> bytes:
+def answer_by_mac(parts: Parts, path: str, told: dict[str, Any], address: str) -> bytes:
     """The answer file of the one host that has these MACs, where it may be found so at all.
 
     A MAC may narrow, never grant: what grants is that this address has fetched that host's boot
@@ -100,7 +100,7 @@ def answer_by_mac(parts: Parts, told: dict[str, Any], address: str) -> bytes:
         deployment = _armed_by_macs(session, parts, told.get("macs", []))
         if deployment.boot_address != address:
             _refuse_reader(session, parts, deployment, address, deployment.boot_address or "")
-        path = _found_by_mac(parts, deployment)
+        _refuse_unless_found_by_mac(parts, deployment, path)
         return _first_answer(session, parts, deployment, path, address, told)
 
 
@@ -133,13 +133,11 @@ def _macs(shown: list[str]) -> Iterator[str]:
             yield canonical_mac(text)
 
 
-def _found_by_mac(parts: Parts, deployment: Deployment) -> str:
+def _refuse_unless_found_by_mac(parts: Parts, deployment: Deployment, path: str) -> None:
     profile = Snapshot.from_json(deployment.snapshot).profile
     answers = deployments.family_of(parts, profile).family.at(profile.release).answers
-    for answer in answers:
-        if answer.found_by_mac:
-            return answer.path
-    raise _nothing_here()
+    if not any(answer.found_by_mac and answer.path == path for answer in answers):
+        raise _nothing_here()
 
 
 def _first_answer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
@@ -10,6 +11,10 @@ from stat import S_ISREG
 from deployer.errors import NotFound
 from deployer.services.parts import Parts
 from deployer.store import images
+
+# For so long a manifest is believed without looking again: a vendor's tree lists thousands of
+# files, and an installer asks for hundreds of them in a row.
+_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -21,29 +26,52 @@ class MediaFile:
     sha256: str
 
 
-def at_a_glance(parts: Parts, image: str, path: str) -> MediaFile | None:
-    """Fast enough for the event loop; None where it is not: then ask `find`."""
-    row = images.glance_at_checksum(parts.database, image, path)
-    return None if row is None else _located(parts, image, path, row[0])
+class Library:
+    """The images of one service, and what their manifests listed a moment ago."""
 
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self._known: dict[str, tuple[float, dict[str, str]]] = {}
 
-def find(parts: Parts, image: str, path: str) -> MediaFile:
-    """NotFound tells nothing of what else there is."""
-    with parts.database.reading() as session:
-        return _located(parts, image, path, images.checksum(session, image, path))
+    def at_a_glance(self, image: str, path: str) -> MediaFile | None:
+        """Fast enough for the event loop; None where it is not: then ask `find`."""
+        listed = self._fresh(image)
+        if listed is None:
+            seen = images.glance_at_checksums(self.parts.database, image)
+            if seen is None:
+                return None
+            listed = self._remember(image, seen)
+        return self._located(image, path, listed)
 
+    def find(self, image: str, path: str) -> MediaFile:
+        """NotFound tells nothing of what else there is."""
+        listed = self._fresh(image)
+        if listed is None:
+            with self.parts.database.reading() as session:
+                listed = self._remember(image, images.checksums(session, image))
+        return self._located(image, path, listed)
 
-def _located(parts: Parts, image: str, path: str, sha256: str | None) -> MediaFile:
-    nothing = NotFound("there is nothing here")
-    if sha256 is None:
-        raise nothing
-    # Strings, for paths take several times as long, and this runs on the event loop.
-    folder = os.path.realpath(parts.settings.images_dir / image)
-    file = os.path.realpath(f"{folder}/{path}")
-    try:
-        found = Path(file).stat()
-    except OSError:
-        raise nothing from None
-    if not file.startswith(f"{folder}/") or not S_ISREG(found.st_mode):
-        raise nothing
-    return MediaFile(file, found, sha256)
+    def _fresh(self, image: str) -> dict[str, str] | None:
+        until, listed = self._known.get(image, (0.0, None))
+        return listed if time.monotonic() < until else None
+
+    def _remember(self, image: str, listed: dict[str, str]) -> dict[str, str]:
+        if listed:  # of names that strangers try, none is kept
+            self._known[image] = time.monotonic() + _SECONDS, listed
+        return listed
+
+    def _located(self, image: str, path: str, listed: dict[str, str]) -> MediaFile:
+        nothing = NotFound("there is nothing here")
+        sha256 = listed.get(path)
+        if sha256 is None:
+            raise nothing
+        # Strings, for paths take several times as long, and this runs on the event loop.
+        folder = os.path.realpath(self.parts.settings.images_dir / image)
+        file = os.path.realpath(f"{folder}/{path}")
+        try:
+            found = Path(file).stat()
+        except OSError:
+            raise nothing from None
+        if not file.startswith(f"{folder}/") or not S_ISREG(found.st_mode):
+            raise nothing
+        return MediaFile(file, found, sha256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -37,16 +38,29 @@ SELECT (
 
 
 def glance_at_checksum(database: Database, image: str, path: str) -> tuple[str | None] | None:
-    """What `checksum` says; None where that takes longer than the event loop may wait."""
+    """The SHA-256 of a file that the image's manifest lists, or none, in a row; None where that
+    takes longer than the event loop may wait."""
     row: tuple[str | None] | None = database.glance(_CHECKSUM, (image, path))
     return row
 
 
-def checksum(session: Session, image: str, path: str) -> str | None:
-    """The SHA-256 of a file that the image's manifest lists."""
+_MANIFEST = "SELECT (SELECT manifest FROM images WHERE name = ?)"
+
+
+def glance_at_checksums(database: Database, image: str) -> dict[str, str] | None:
+    """What `checksums` says; None where that takes longer than the event loop may wait."""
+    row = database.glance(_MANIFEST, (image,))
+    return None if row is None else _by_path(json.loads(row[0])) if row[0] else {}
+
+
+def checksums(session: Session, image: str) -> dict[str, str]:
+    """{path: SHA-256} of the files that the image's manifest lists; none of an unknown image."""
     found = by_name(session, image)
-    files = found.manifest["files"] if found else []
-    return next((file["sha256"] for file in files if file["path"] == path), None)
+    return _by_path(found.manifest) if found else {}
+
+
+def _by_path(manifest: dict[str, Any]) -> dict[str, str]:
+    return {file["path"]: file["sha256"] for file in manifest["files"]}
 
 
 def page(session: Session, *, after: str, limit: int) -> list[Image]:

@@ -20,7 +20,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployer.core.ids import new_id
-from deployer.errors import DeployerError, Invalid, NotFound, TooLarge, Unavailable
+from deployer.errors import (
+    DeployerError,
+    Invalid,
+    NotFound,
+    TooLarge,
+    TooManyRequests,
+    Unavailable,
+)
 from deployer.observe import log, log_request, masked_path, measurement
 from deployer.services.inventory import shown_value
 from deployer.services.parts import utc_now
@@ -56,7 +63,7 @@ def as_problem(error: DeployerError) -> JSONResponse:
     if isinstance(error, Invalid):
         extra["findings"] = [finding.as_dict() for finding in error.findings]
     headers = {}
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | TooManyRequests):
         headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"

@@ -110,7 +110,7 @@ class Loaders:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.limit = RateLimit(parts.settings.boot_requests_per_minute)
-        self.glances = boot.Glances(parts)
+        self.glances, self.library = boot.Glances(parts), media.Library(parts)
         self.handlers = {
             "/boot/ipxe": self._ipxe, "/boot/grub": self._grub, "/boot.ipxe": self._entry,
             "/grub/grub.cfg": self._grub_entry,
@@ -216,9 +216,9 @@ class Loaders:
         image, _, path = request.scope["path"].removeprefix("/images/").partition("/")
         if not is_plain_line(image + path):
             raise NotFound("there is nothing here")
-        found = media.at_a_glance(self.parts, image, path)
+        found = self.library.at_a_glance(image, path)
         if found is None:
-            found = await run_in_threadpool(media.find, self.parts, image, path)
+            found = await run_in_threadpool(self.library.find, image, path)
         headers = {"ETag": f'"{found.sha256}"'}
         known = request.headers.get("if-none-match", "")
         if headers["ETag"] in known or known.strip() == "*":

@@ -8,19 +8,22 @@ and keep every other writer waiting in between.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from deployer.core.lifecycle import MachineEvent
 from deployer.core.progress import Progress, system_of, translated
-from deployer.errors import Invalid
-from deployer.services import inventory, machines
+from deployer.errors import Invalid, TooManyRequests, Unavailable
+from deployer.services import boot, inventory, machines
 from deployer.web.dependencies import AddressDep, PartsDep
 from deployer.web.http import NO_STORE, parse_json, plain
+from deployer.web.limit import Judged, RateLimit
 
 router = APIRouter()
 _BODY_LIMIT = 64 * 1024
@@ -79,10 +82,35 @@ def answer_file(
     return _file(machines.answer_file(parts, token, path, address, system_of(body)), path)
 
 
+# Who has no token could try MACs: these routes count together with boot requests. THREATS T002.
+async def _limited(request: Request, parts: PartsDep, address: AddressDep) -> str:
+    """The address, unless it has asked too often."""
+    limit: RateLimit = request.app.state.limit
+    judged = limit.judge(address)
+    if judged is Judged.FIRST_TOO_MANY:
+        with suppress(Unavailable):  # the line is lost, the limit holds
+            await run_in_threadpool(boot.too_many_requests, parts, address)
+    if judged is not Judged.FINE:
+        raise TooManyRequests("too many requests from this address", remedy="wait a moment")
+    return address
+
+
+LimitedDep = Annotated[str, Depends(_limited)]
+
+
 @router.post("/proxmox/answer")
-def answer_by_mac(body: BodyDep, parts: PartsDep, address: AddressDep) -> PlainTextResponse:
-    """For an installer whose medium is the same for all hosts, and can name no token."""
-    return _file(machines.answer_by_mac(parts, system_of(body), address), "answer.toml")
+def answer_by_macs(body: BodyDep, parts: PartsDep, address: LimitedDep) -> PlainTextResponse:
+    """For Proxmox's installer, whose medium is the same for all hosts, and can name no token."""
+    path = "answer.toml"
+    return _file(machines.answer_by_mac(parts, path, system_of(body), address), path)
+
+
+@router.get("/{mac}-install.conf")
+def answer_by_mac(mac: str, parts: PartsDep, address: LimitedDep) -> PlainTextResponse:
+    """For OpenBSD's autoinstall(8): its kernel takes no arguments, so it can name no token. It asks
+    the next-server of DHCP, on port 80."""
+    path = "install.conf"
+    return _file(machines.answer_by_mac(parts, path, {"macs": [mac]}, address), path)
 
 
 def _file(content: bytes, path: str) -> PlainTextResponse:

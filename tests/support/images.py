@@ -62,3 +62,9 @@ def register_esxi(parts: Parts) -> None:
         "boot_cfg": {"kernel": "b.b00", "modules": ["k.b00", "s.v00"], "build": "8.0.3-0.0.1"},
     }  # fmt: skip
     _write(parts, medium, dict.fromkeys(("mboot.c32", "b.b00", "k.b00", "s.v00"), KERNEL))
+
+
+def register_openbsd(parts: Parts) -> None:
+    """OpenBSD 7.8's loaders and bsd.rd, as `deployer image add` would register them."""
+    medium = {"name": "openbsd-7.8-x86_64", "kind": "medium", "arch": "x86_64", "release": "7.8"}
+    _write(parts, medium, dict.fromkeys(("pxeboot", "bootx64.efi", "bsd.rd"), KERNEL))

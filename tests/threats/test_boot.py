@@ -134,6 +134,28 @@ def test_t002_beyond_the_limit_nobody_gets_an_installer_and_one_line_says_so(
 
 
 @on_sqlite
+def test_t002_who_shows_macs_in_place_of_a_token_is_limited_like_who_asks_for_a_script(
+    service: Service,
+) -> None:
+    service.parts.settings.boot_requests_per_minute = 20
+    with_standing_clock(service)
+    walker = service.machine(address="10.0.0.66")
+    for number in range(10):
+        assert walker.http.get(f"/{stranger(number)}-install.conf").status_code == 404
+        assert walker.http.post("/proxmox/answer", json={}).status_code == 404
+    late = [
+        walker.http.get(f"/{MAC}-install.conf"), walker.http.post("/proxmox/answer", json={}),
+        walker.http.get(f"/boot/ipxe?mac={MAC}"),
+    ]  # fmt: skip
+    assert [answer.status_code for answer in late] == [429, 429, 429]
+    assert [answer.headers["retry-after"] for answer in late] == ["3", "3", "3"]
+    assert service.machine().http.get(f"/{MAC}-install.conf").status_code == 404
+    audit = ok(service.api.get("/api/v1/audit"))["items"]
+    lines = [line for line in audit if line["action"] == "boot.too_many_requests"]
+    assert [line["target"] for line in lines] == ["10.0.0.66"]
+
+
+@on_sqlite
 def test_t002_the_limit_of_one_address_is_nobody_elses(service: Service) -> None:
     service.parts.settings.boot_requests_per_minute = 5
     service.machines = create_machine_app(service.parts)

@@ -1,4 +1,4 @@
-"""Proxmox's installer: one medium for all hosts, so it shows its MACs where others have a token."""
+"""Installers that can name no token, Proxmox's and OpenBSD's: they show their MACs instead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from deployer.store import hosts
-from tests.support.images import register_esxi, register_proxmox
+from tests.support.images import register_esxi, register_openbsd, register_proxmox
 from tests.support.machine import FakeMachine
 from tests.support.service import MAC, Service
 
@@ -175,6 +175,64 @@ def test_t007_files_of_other_installers_are_found_by_token_alone(service: Servic
     id_, machine = service.deploys(), service.machine()
     assert "mboot.c32" in machine.asks(uuid=UUID, serial="CN7016-A")
     assert refused(service, machine, told(), id_)
+
+
+# --- OpenBSD: its kernel takes no arguments, and asks by GET -------------------------------------
+
+BSD: dict[str, Any] = {
+    "os": "openbsd", "release": "7.8", "verify": False, "storage": {"disk": {"path": "/dev/sd0"}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def bsd(service: Service) -> Service:
+    register_openbsd(service.parts)
+    service.knows(host=HOST, **BSD)
+    return service
+
+
+def asks_openbsd(machine: FakeMachine, name: str = MAC) -> httpx.Response:
+    return machine.http.get(f"/{name}-install.conf")
+
+
+def test_openbsds_installer_is_given_its_answers_by_its_mac(bsd: Service) -> None:
+    id_, machine = bsd.deploys(), bsd.machine()
+    assert asks_openbsd(machine).status_code == 404, "it has not fetched the script"
+    kept = bsd.row(id_).snapshot["boot_image"]
+    assert kept["name"] == "openbsd-7.8-x86_64" and "files" not in kept, "a tree has thousands"
+    assert "pxeboot" in machine.asks(uuid=UUID, serial="CN7016-A")
+    answer = asks_openbsd(machine)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert "System hostname = web01\n" in answer.text
+    assert bsd.state(id_) == "installing"
+    assert asks_openbsd(machine).text == answer.text
+    assert "pxeboot" not in machine.asks(uuid=UUID, serial="CN7016-A"), "the script is spent"
+
+
+@pytest.mark.parametrize("name", [STRANGER, SECOND, "web01", "*", "..%2f..%2fkeys", "x" * 3000])
+def test_openbsds_other_names_are_told_nothing(bsd: Service, name: str) -> None:
+    id_, machine = bsd.deploys(), bsd.machine()
+    machine.asks(uuid=UUID, serial="CN7016-A")
+    answer = asks_openbsd(machine, name)
+    assert answer.status_code == 404
+    assert machine.http.get("/install.conf").status_code == 404
+    assert bsd.state(id_) == "booting"
+
+
+def test_t013_openbsds_answers_are_for_the_address_of_the_script(bsd: Service) -> None:
+    id_, machine = bsd.deploys(), bsd.machine()
+    machine.asks(uuid=UUID, serial="CN7016-A")
+    assert asks_openbsd(bsd.machine(address="10.0.0.66")).status_code == 404
+    assert "second_reader" in bsd.events(id_)
+    assert asks_openbsd(machine).status_code == 200
+
+
+def test_each_installer_asks_in_its_own_way_alone(bsd: Service) -> None:
+    id_, machine = bsd.deploys(), bsd.machine()
+    machine.asks(uuid=UUID, serial="CN7016-A")
+    assert asks(machine).status_code == 404
+    assert bsd.state(id_) == "booting"
 
 
 # --- when it is done ----------------------------------------------------------------------------

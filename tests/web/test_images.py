@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from deployer.app import build_parts
+from deployer.services import media
 from deployer.services.parts import Parts
 from deployer.settings import Settings
 from deployer.store import images
@@ -120,6 +121,42 @@ def test_a_listed_file_that_leads_out_of_its_folder_is_not_there(
     (folder / "initrd.img").unlink()
     for name in ("vmlinuz", "initrd.img"):
         assert service.machine().http.get(f"/images/live-x86_64/{name}").status_code == 404
+
+
+# --- manifests are long, and asked for often ------------------------------------------------------
+
+
+@on_sqlite
+def test_a_manifest_is_read_once_for_the_many_files_that_an_installer_fetches(
+    service: Service, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    glance = images.glance_at_checksums
+    monkeypatch.setattr(
+        images, "glance_at_checksums", lambda db, image: read.append(image) or glance(db, image)
+    )
+    http = service.machine().http
+    for _ in range(5):
+        assert http.get(URL).status_code == 200
+        assert http.get("/images/live-x86_64/none").status_code == 404
+        assert http.get("/images/stranger/vmlinuz").status_code == 404
+    assert read == ["live-x86_64", *["stranger"] * 5], "what is not there is not remembered"
+
+
+@on_sqlite
+def test_an_image_that_is_replaced_is_served_anew_a_moment_later(
+    service: Service, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http = service.machine().http
+    assert http.get(URL).headers["etag"] == ETAG
+    with parts.database.writing() as session:
+        row = images.by_name(session, "live-x86_64")
+        assert row is not None
+        files = [{**file, "sha256": "0" * 64} for file in row.manifest["files"]]
+        images.save(session, {**row.manifest, "files": files}, parts.clock())
+    later = time.monotonic() + media._SECONDS
+    monkeypatch.setattr(media.time, "monotonic", lambda: later)
+    assert http.get(URL).headers["etag"] == f'"{"0" * 64}"'
 
 
 # --- memory -----------------------------------------------------------------------------------

@@ -40,6 +40,10 @@ _PROGRAMS = {
     "qemu-img": "qemu-utils",
     "sfdisk": "fdisk",
     "blkid": "util-linux",
+    "bsdtar": "libarchive-tools",
+    "7zz": "7zip",
+    "xorriso": "xorriso",
+    "wimlib-imagex": "wimtools",
 }
 GRUB_MODULES = Path("/usr/lib/grub/x86_64-efi")
 
@@ -77,7 +81,10 @@ def need_root() -> None:
 
 @contextmanager
 def workspace(dest: Path) -> Iterator[Path]:
-    """A folder beside `dest`, removed at the end, whatever happened."""
+    """A folder beside `dest`, removed at the end, whatever happened. BuildError when `dest` holds
+    anything but an image, which a new one may replace."""
+    if dest.is_dir() and any(dest.iterdir()) and not (dest / "image.json").is_file():
+        raise BuildError(f"{dest} holds other things than an image", "name a new folder")
     dest.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         prefix=f".{dest.name}-", dir=dest.parent, ignore_cleanup_errors=True
