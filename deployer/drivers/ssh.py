@@ -70,7 +70,7 @@ def session(target: Target, key_file: Path, seconds: float = _SESSION_SECONDS) -
     """Logged in: what it gives runs a command. NotReachable when the connection breaks."""
     transport = _open(target)
     # paramiko waits for some answers without a limit; a closed connection ends every wait.
-    limit = threading.Timer(seconds, transport.close)
+    limit = threading.Timer(seconds or _SESSION_SECONDS, transport.close)
     limit.start()
     try:
         _login(transport, target, key_file)
