@@ -66,7 +66,7 @@ def run(target: Target, key_file: Path, commands: dict[str, str]) -> dict[str, s
 
 
 @contextmanager
-def session(target: Target, key_file: Path, seconds: float = _SESSION_SECONDS) -> Iterator[Ask]:
+def session(target: Target, key_file: Path, seconds: float | None = None) -> Iterator[Ask]:
     """Logged in: what it gives runs a command. NotReachable when the connection breaks."""
     transport = _open(target)
     # paramiko waits for some answers without a limit; a closed connection ends every wait.
