@@ -81,7 +81,7 @@ class Machine:
         return self.folder / f"{self.name}.qmp"
 
     def start(self) -> None:
-        """Switch on. The firmware tries the network, then the first disk, or the other way round."""
+        """Switch on. The firmware tries the network and then the disks, or the disks first."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for disk in self.disks:
             if not disk.path.exists():

@@ -13,8 +13,7 @@ depends_on = None
 
 def upgrade() -> None:
     for name in ("boot_tries", "local_tries"):
-        tries = sa.Column(name, sa.JSON(), nullable=False, server_default="[]")
-        op.add_column("deployments", tries)
+        op.add_column("deployments", sa.Column(name, sa.JSON(), nullable=True))
     op.add_column("deployments", sa.Column("verification", sa.String(), nullable=True))
     op.add_column("deployments", sa.Column("boot_awaited_until", UtcDateTime(), nullable=True))
     op.create_index(
@@ -22,11 +21,19 @@ def upgrade() -> None:
         sqlite_where=sa.text("boot_awaited_until IS NOT NULL"),
         postgresql_where=sa.text("boot_awaited_until IS NOT NULL"),
     )  # fmt: skip
-    op.add_column("effects", sa.Column("state", sa.String(), nullable=False, server_default=""))
+    op.add_column("effects", sa.Column("state", sa.String(), nullable=True))
     op.add_column("effects", sa.Column("step", sa.Integer(), nullable=True))
     op.add_column("effects", sa.Column("rack", sa.String(), nullable=True))
     op.add_column("effects", sa.Column("bmc", sa.String(), nullable=True))
     op.add_column("effects", sa.Column("not_before", UtcDateTime(), nullable=True))
+    op.create_table(
+        "host_facts",
+        sa.Column("host_id", sa.String(), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("updated_at", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(["host_id"], ["hosts.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("host_id"),
+    )
     op.create_table(
         "experience",
         sa.Column("purpose", sa.String(), nullable=False),
@@ -41,6 +48,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("experience")
+    op.drop_table("host_facts")
     for name in ("not_before", "bmc", "rack", "step", "state"):
         op.drop_column("effects", name)
     op.drop_index("ix_deployments_boot_awaited_until", "deployments")

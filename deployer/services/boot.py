@@ -167,6 +167,7 @@ def _claim(
             "firmware": asking.firmware,
         }
         deployment.reported = {**deployment.reported, "boot": shown}
+        hosts.learn(session, host_id, now, boot={**shown, "product": asking.product})
         deployments.note(
             session, deployment, "boot_script", f"machine {asking.request.address}", now,
             mac=asking.request.mac, firmware=asking.firmware,

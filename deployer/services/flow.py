@@ -62,7 +62,7 @@ def order(
 
 def step_of(parts: Parts, deployment: Deployment, effect: Effect) -> Step | None:
     """The step that ordered this effect, as the workflow's file has it now."""
-    if effect.step is None:
+    if effect.step is None or effect.state is None:
         return None
     found = workflow_of(parts, deployment).step(State(effect.state), effect.step)
     return found if found is not None and found.do == effect.name else None

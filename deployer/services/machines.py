@@ -239,6 +239,8 @@ def phone_home(
         deployment.reported = {**deployment.reported, **reported}
     if event is MachineEvent.FIRST_BOOT and deployment.state == State.FIRST_BOOT:
         local_boot.came_home(session, parts, deployment)
+    if "facts" in reported:
+        _learn(session, deployment, parts.clock(), system=reported["facts"])
     cause = _failure(body) if event is MachineEvent.INSTALLER_FAILED else None
     deployments.advance(
         session, parts, deployment, Event(event), by=f"machine {address}", cause=cause,
@@ -343,6 +345,7 @@ def choose_disk(
     system = (snapshot.image or {}).get("min_disk_size", 0)
     needed = snapshot.profile.storage.needs(system)
     by, now = f"machine {address}", parts.clock()
+    _learn(session, deployment, now, disks=[disk.model_dump(mode="json") for disk in reported])
     try:
         storage = snapshot.profile.storage
         disks = disk_rule.choose(storage.disk, reported, needed, DISKS_OF[storage.layout])
@@ -365,6 +368,11 @@ def choose_disk(
         )  # fmt: skip
         session.add(deployment)
     return {"action": "proceed", "disk": chosen[0], "disks": chosen}
+
+
+def _learn(session: Session, deployment: Deployment, now: datetime, **facts: Any) -> None:
+    if deployment.host_id is not None:  # it may have been deleted meanwhile
+        hosts.learn(session, deployment.host_id, now, **facts)
 
 
 def _refuse_other_disks(deployment: Deployment, disks: list[Disk]) -> None:

@@ -44,9 +44,18 @@ def _json() -> Any:
     return Field(sa_column=Column(JSON, nullable=False), default_factory=dict)
 
 
+class JsonList(TypeDecorator[list[Any]]):
+    """A list; empty in rows that are older than its column."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_result_value(self, value: list[Any] | None, dialect: Dialect) -> list[Any]:
+        return value or []
+
+
 def _json_list() -> Any:
-    column: Column[Any] = Column(JSON, nullable=False, server_default="[]")
-    return Field(sa_column=column, default_factory=list)
+    return Field(sa_column=Column(JsonList, nullable=True), default_factory=list)
 
 
 def _moment(*, nullable: bool = False, index: bool = False) -> Any:
@@ -65,6 +74,18 @@ class Host(SQLModel, table=True):
     protected: bool = False
     spec: dict[str, Any] = _json()
     created_at: datetime = _moment()
+    updated_at: datetime = _moment()
+
+
+class HostFacts(SQLModel, table=True):
+    """What a host's machine showed of itself; apart from what its operator wrote."""
+
+    __tablename__ = "host_facts"
+
+    host_id: str = Field(
+        sa_column=Column(ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True)
+    )
+    facts: dict[str, Any] = _json()
     updated_at: datetime = _moment()
 
 
@@ -230,7 +251,7 @@ class Effect(SQLModel, table=True):
     args: dict[str, Any] = _json()
     # The step of the workflow that it is, and the state which that stands in; none for what was
     # ordered beside it.
-    state: str = Field(default="", sa_column=Column(String, nullable=False, server_default=""))
+    state: str | None = None
     step: int | None = None
     created_at: datetime = _moment()
     # Effects are told apart by these where not all may run at once.

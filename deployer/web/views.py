@@ -15,6 +15,7 @@ from deployer.store.tables import (
     Deployment,
     HistoryEntry,
     Host,
+    HostFacts,
     Image,
     Profile,
     Secret,
@@ -33,6 +34,13 @@ def host(row: Host, state: str | None) -> dict[str, Any]:
         "id": row.id, **spec, "state": state,
         "created_at": moment(row.created_at), "updated_at": moment(row.updated_at),
     }  # fmt: skip
+
+
+def host_facts(row: HostFacts | None) -> dict[str, Any]:
+    """What its machine showed of itself, and when it did last; empty where nothing is known."""
+    if row is None:
+        return {"facts": {}, "facts_at": None}
+    return {"facts": row.facts, "facts_at": moment(row.updated_at)}
 
 
 def _masked(power: dict[str, Any]) -> dict[str, Any]:
