@@ -1,11 +1,10 @@
 """The outbox, and the durable engine (DBOS) that runs what is in it.
 
 A transition writes effect rows in its own commit. The dispatcher starts one engine workflow per
-row, with an id made from the row's, so starting twice is starting once; the engine tries again
-with back-off, also after a crash. Whoever carries an effect out renews its lease; when a worker
-is gone for good, or its workflow was lost with a database, the lease runs out and the effect is
-offered again. Waiting (for machines, for deadlines) is not the engine's work: that is columns and
-one query.
+offer of a row, with an id made from both, so starting twice is starting once. Whoever carries an
+effect out renews its lease; when a worker is gone for good, or its workflow was lost with a
+database, the lease runs out and the effect is offered again. Waiting (for machines, for deadlines,
+for the next try) is not the engine's work: that is columns and one query.
 """
 
 from __future__ import annotations
@@ -32,47 +31,25 @@ _LEASE_SECONDS = 5.0
 _LEASE = timedelta(seconds=30)
 _BACK_OFF_LIMIT = 30.0
 _TRIES = 6
-_PAUSE_GROWS, _LONGEST_PAUSE_SECONDS = 2.0, 600.0
 
 # The engine calls module-level functions; this is what they work with.
 _worker: Worker | None = None
 
 
-def _perform(effect_id: str, offer: int) -> str | None:
-    """None when it is done, for good or ill; else why it did not work this time."""
+def _perform(effect_id: str, offer: int) -> None:
     assert _worker is not None
-    try:
-        effects.perform(_worker.parts, effect_id, offer)
-    except effects.TryAgain as again:
-        return str(again)
-    return None
-
-
-def _give_up(effect_id: str, offer: int, error: str) -> None:
-    assert _worker is not None
-    effects.give_up(_worker.parts, effect_id, offer, error)
+    effects.perform(_worker.parts, effect_id, offer)
 
 
 def _run_effect(effect_id: str, offer: int) -> None:
-    """One durable workflow: try, try again, and in the end say that it could not be done.
-
-    The pauses are the engine's, so that after a crash it goes on where it was.
-    """
+    """One durable workflow: one try. The next one, if there is to be one, is offered by its row."""
     assert _worker is not None
-    with _worker.holding(effect_id):
-        tries, pause = effects.tries_of(_worker.parts, effect_id)
-        for number in range(tries):
-            if number > 0:
-                DBOS.sleep(min(pause * _PAUSE_GROWS ** (number - 1), _LONGEST_PAUSE_SECONDS))
-            problem = _perform_step(effect_id, offer)
-            if problem is None:
-                return
-        _give_up_step(effect_id, offer, problem or "")
+    with _worker.holding(effect_id, offer):
+        _perform_step(effect_id, offer)
 
 
-# What these retry is our own database; when that is away for long, the effect is offered again.
+# What this retries is our own database; when that is away for long, the effect is offered again.
 _perform_step = DBOS.step(name="perform", retries_allowed=True, max_attempts=_TRIES)(_perform)
-_give_up_step = DBOS.step(name="give_up", retries_allowed=True, max_attempts=_TRIES)(_give_up)
 _workflow = DBOS.workflow(name="effect")(_run_effect)
 
 
@@ -124,7 +101,7 @@ class Worker:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self._in_hand: set[str] = set()
+        self._in_hand: set[tuple[str, int]] = set()
         self._guard = threading.Lock()
         self._outbox = Background("outbox", self._dispatch, _OUTBOX_SECONDS)
         self.tasks = [
@@ -157,22 +134,22 @@ class Worker:
             task.start()
 
     @contextmanager
-    def holding(self, effect_id: str) -> Iterator[None]:
+    def holding(self, effect_id: str, offer: int) -> Iterator[None]:
         """While this lasts, the effect's lease is renewed."""
         with self._guard:
-            self._in_hand.add(effect_id)
+            self._in_hand.add((effect_id, offer))
         try:
             yield
         finally:
             with self._guard:
-                self._in_hand.discard(effect_id)
+                self._in_hand.discard((effect_id, offer))
             self._outbox.poke()
 
     @property
     def in_hand(self) -> list[str]:
-        """Ids of the effects that are being carried out, or wait for their next try."""
+        """Ids of the effects that are being carried out."""
         with self._guard:
-            return sorted(self._in_hand)
+            return sorted({effect_id for effect_id, _ in self._in_hand})
 
     def _dispatch(self) -> None:
         """Hand over what is in the outbox. What is marked and then lost by a crash is offered again

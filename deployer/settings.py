@@ -130,7 +130,7 @@ class Settings(BaseSettings):
         " where thousands share an address (NAT), 0 is no limit.",
     )
     power_at_once: int = Field(
-        default=50,
+        default=100,
         ge=1,
         le=1000,
         description="Calls to BMCs at the same time, on all replicas together.",

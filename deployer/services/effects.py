@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from sqlmodel import Session
@@ -41,7 +42,7 @@ class Outcome:
 
 
 class TryAgain(Exception):
-    """The effect did not work this time; the engine decides when to try again."""
+    """The effect did not work this time, and may later."""
 
 
 def _power_boot_once(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
@@ -149,7 +150,7 @@ ACTS: dict[str, Callable[[Parts, Deployment, dict[str, Any]], Outcome]] = {
 
 
 def perform(parts: Parts, effect_id: str, offer: int = 0) -> None:
-    """Carry out one effect and commit what came of it. TryAgain when it may work later.
+    """Carry out one effect and commit what came of it; if it may work later, it is offered again.
 
     Nothing happens when the effect was offered again since: then it is another worker's.
     """
@@ -162,9 +163,10 @@ def perform(parts: Parts, effect_id: str, offer: int = 0) -> None:
     except PowerRefused as error:
         outcome = Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {error.message}")
     except (PowerError, TryAgain) as error:
-        metrics.effects.labels(effect.name, "again").inc()
-        _release(parts, effect_id, offer, str(error))
-        raise TryAgain(str(error)) from error
+        if _tries_later(parts, effect, deployment, str(error)):
+            return
+        cause = f"{effect.name}: {error} (after {effect.attempts} tries)"
+        outcome = Outcome({}, Event.EFFECT_FAILED, cause)
     except Exception as error:
         # A fault of ours, or a driver's: trying again would hide it.
         log.error("effect_crashed", effect=effect.name, deployment=deployment.id, exc_info=True)
@@ -217,13 +219,28 @@ def _begin(parts: Parts, effect_id: str, offer: int) -> tuple[Effect, Deployment
         return None if effect.ended_at else (effect, deployment)
 
 
-def _release(parts: Parts, effect_id: str, offer: int, error: str) -> None:
-    """It failed before it had an effect, so even one that may not repeat may be tried again."""
+def _tries_later(parts: Parts, effect: Effect, deployment: Deployment, error: str) -> bool:
+    """Offer it again after a pause; False when all its tries are used up.
+
+    It failed before it had an effect, so even one that may not be repeated may be tried again.
+    """
+    step = flow.step_of(parts, deployment, effect) or USUAL
+    if effect.attempts >= step.tries:
+        return False
+    metrics.effects.labels(effect.name, "again").inc()
+    pause = min(step.pause * 2 ** (effect.attempts - 1), LONGEST_PAUSE)
     with parts.database.writing() as session:
-        effect = _ours(session, effect_id, offer)
-        if effect is not None:
-            effect.started_at, effect.error = None, error
-            session.add(effect)
+        row = _ours(session, effect.id, effect.offer)
+        if row is not None:
+            row.started_at, row.error = None, error
+            store.offer_later(row, parts.clock() + pause)
+            session.add(row)
+    return True
+
+
+# What is ordered beside a workflow is tried as often as a step that says nothing of it.
+USUAL = Step(do="power.off")
+LONGEST_PAUSE = timedelta(minutes=10)
 
 
 def _finish(parts: Parts, effect_id: str, offer: int, outcome: Outcome) -> None:
@@ -261,26 +278,3 @@ def _report(
         deployments.note(session, deployment, effect.name, "service", now, **detail)
     if effect.step is not None and deployment.state == effect.state:
         deployments.go_on(session, parts, deployment, effect.step)
-
-
-def tries_of(parts: Parts, effect_id: str) -> tuple[int, float]:
-    """(how often it is tried, seconds before the second time): as its step says, or as usual."""
-    with parts.database.reading() as session:
-        effect = store.get(session, effect_id)
-        deployment = deployment_store.get(session, effect.deployment_id) if effect else None
-    step = flow.step_of(parts, deployment, effect) if deployment and effect else None
-    step = step or USUAL
-    return step.tries, step.pause.total_seconds()
-
-
-# What is ordered beside a workflow is tried as often as a step that says nothing of it.
-USUAL = Step(do="wait", **{"with": {"for": 0}})
-
-
-def give_up(parts: Parts, effect_id: str, offer: int, error: str) -> None:
-    """All tries are used up: the deployment fails with the last thing seen."""
-    with parts.database.reading() as session:
-        effect = store.get(session, effect_id)
-    if effect is not None:
-        cause = f"{effect.name}: {error} (after {effect.attempts} tries)"
-        _finish(parts, effect_id, offer, Outcome({}, Event.EFFECT_FAILED, cause))

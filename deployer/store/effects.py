@@ -33,12 +33,13 @@ class Waiting(NamedTuple):
 
 
 def waiting(session: Session, now: datetime, limit: int) -> list[Waiting]:
-    """Those whose time has come, oldest first."""
+    """Those whose time has come: first what was not tried yet, or the dead would hold up the
+    living; then the oldest."""
     query = (
         select(Effect.id, Effect.offer, Effect.name, Effect.rack, Effect.bmc)  # type: ignore[call-overload]
         .where(col(Effect.dispatched_at).is_(None), col(Effect.ended_at).is_(None))
         .where(or_(col(Effect.not_before).is_(None), col(Effect.not_before) <= now))
-        .order_by(col(Effect.id)).limit(limit)
+        .order_by(col(Effect.attempts), col(Effect.id)).limit(limit)
     )  # fmt: skip
     return [Waiting(*row) for row in session.exec(query)]
 
@@ -100,6 +101,12 @@ def offer_again(session: Session, ids: list[str], now: datetime) -> None:
         .where(col(Effect.id).in_(ids), col(Effect.lease_until) < now)
         .values(dispatched_at=None, lease_until=None, offer=Effect.offer + 1)
     )
+
+
+def offer_later(row: Effect, when: datetime) -> None:
+    """Back into the outbox, under a new offer: what the one before does now counts no more."""
+    row.dispatched_at, row.lease_until, row.not_before = None, None, when
+    row.offer += 1
 
 
 def of_deployment(session: Session, deployment_id: str) -> list[Effect]:

@@ -15,11 +15,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from deployer.app import create_operator_app
+from deployer.core.workflows import Step
 from deployer.drivers.power.fake import Fake
 from deployer.engine import Background, Worker
 from deployer.errors import PowerError, PowerRefused
 from deployer.observe import metrics
-from deployer.services import effects
+from deployer.services import effects, flow
 from deployer.services.parts import Parts
 from deployer.store import effects as store
 from deployer.store.tables import Effect
@@ -32,7 +33,8 @@ on_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three tries within a moment, instead of six within half a minute."""
-    monkeypatch.setattr(effects, "tries_of", lambda parts, effect_id: (3, 0.02))
+    usual = Step(do="power.off", tries=3, pause=0.02)
+    monkeypatch.setattr(flow, "step_of", lambda *_: usual)
 
 
 def _knows_switch(service: Service, name: str, fails: int = 0) -> None:
