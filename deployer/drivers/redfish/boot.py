@@ -46,7 +46,9 @@ class Override:
             said["BootSourceOverrideEnabled"] = "Once"
         shown = self.now.get("BootSourceOverrideMode")
         wanted = self.mode or shown
-        if wanted and _is_sent(product.mode, shown, wanted):
+        known = self.now.get("BootSourceOverrideMode" + _ALLOWED)
+        may = not isinstance(known, list) or wanted in known
+        if wanted and may and _is_sent(product.mode, shown, wanted):
             said["BootSourceOverrideMode"] = wanted
         if self.option:
             said["BootNext"] = self.option

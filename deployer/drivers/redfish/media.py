@@ -9,6 +9,7 @@ from deployer.drivers.redfish.bmc import Bmc, Resource, link
 from deployer.drivers.redfish.products import Product
 from deployer.errors import BootMethodRefused, PowerError, PowerRefused
 
+_INSERT, _EJECT = "#VirtualMedia.InsertMedia", "#VirtualMedia.EjectMedia"
 _SECONDS = 20.0
 _PAUSE = 0.5
 # What some BMCs call missing; the rest of the world leaves it to the URL.
@@ -34,7 +35,8 @@ def slots(bmc: Bmc, system: Resource, product: Product) -> list[Resource]:
             if fits and {"CD", "DVD"} & set(_texts(slot.get("MediaTypes"))):
                 found.append(slot)
         if found:
-            return found
+            # Beside drives that fetch an image, some BMCs have those of their own web page.
+            return [slot for slot in found if _action(slot, _INSERT)] or found
     raise BootMethodRefused(
         "this BMC has no virtual CD",
         remedy="it may need a licence (iLO Advanced, iDRAC Enterprise)",
@@ -75,7 +77,7 @@ def eject(bmc: Bmc, system: Resource, product: Product) -> str:
 
 
 def _put_in(bmc: Bmc, slot: Resource, url: str) -> None:
-    action = _action(slot, "#VirtualMedia.InsertMedia")
+    action = _action(slot, _INSERT)
     if action is None:
         at = str(slot["@odata.id"])
         reply = bmc.patch(at, {"Image": url, "Inserted": True, "WriteProtected": True})
@@ -95,7 +97,7 @@ def _put_in(bmc: Bmc, slot: Resource, url: str) -> None:
 
 
 def _take_out(bmc: Bmc, slot: Resource) -> None:
-    action, at = _action(slot, "#VirtualMedia.EjectMedia"), str(slot["@odata.id"])
+    action, at = _action(slot, _EJECT), str(slot["@odata.id"])
     reply = bmc.post(action, {}) if action else bmc.patch(at, {"Image": None, "Inserted": False})
     if reply.status == 400:
         raise bmc.refused(reply, "POST" if action else "PATCH", action or at)
