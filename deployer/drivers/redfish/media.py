@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from deployer.drivers.redfish.bmc import Bmc, Resource, link
+from deployer.drivers.redfish.bmc import Bmc
 from deployer.drivers.redfish.products import Product
+from deployer.drivers.redfish.said import Resource, link
 from deployer.errors import BootMethodRefused, PowerError, PowerRefused
 
 _INSERT, _EJECT = "#VirtualMedia.InsertMedia", "#VirtualMedia.EjectMedia"
@@ -82,7 +83,7 @@ def _put_in(bmc: Bmc, slot: Resource, url: str) -> None:
         at = str(slot["@odata.id"])
         reply = bmc.patch(at, {"Image": url, "Inserted": True, "WriteProtected": True})
         if reply.status == 400:
-            raise bmc.refused(reply, "PATCH", at)
+            raise bmc.error_of(reply, "PATCH", at)
         return
     # Nothing but the image: Supermicro refuses the defaults when they are said.
     body: Resource = {"Image": url}
@@ -91,7 +92,7 @@ def _put_in(bmc: Bmc, slot: Resource, url: str) -> None:
         words = bmc.words(reply)
         missing = [name for name in _EXTRAS if name in words and name not in body]
         if not missing:
-            raise bmc.refused(reply, "POST", action)
+            raise bmc.error_of(reply, "POST", action)
         body[missing[0]] = _EXTRAS[missing[0]] or url.partition(":")[0].upper()
         reply = bmc.post(action, body)
 
@@ -100,7 +101,7 @@ def _take_out(bmc: Bmc, slot: Resource) -> None:
     action, at = _action(slot, _EJECT), str(slot["@odata.id"])
     reply = bmc.post(action, {}) if action else bmc.patch(at, {"Image": None, "Inserted": False})
     if reply.status == 400:
-        raise bmc.refused(reply, "POST" if action else "PATCH", action or at)
+        raise bmc.error_of(reply, "POST" if action else "PATCH", action or at)
     _wait(bmc, slot, inserted=False)
 
 
