@@ -129,6 +129,9 @@ def findings_of(
     findings: dict[tuple[str, int | None, str], Finding] = {}
     try:
         known = secrets.values_for(session, parts, snapshot.profile)
+        secrets.values_of(
+            session, parts, snapshot.host.secret_fields(), f"the host {snapshot.host.name}"
+        )
         id_, judged = new_id("dep", parts.clock()), None
         for firmware in _possible_firmware(snapshot.profile):
             context = context_of(

@@ -22,12 +22,12 @@ def check(host: HostSpec) -> DriverSettings:
     try:
         return _driver(host).Settings.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(["power", *map(str, first["loc"])])
-        problem = first["msg"].removeprefix("Value error, ")
+        problem = min(error.errors(), key=lambda each: _rank(each, given))
+        field = ".".join(["power", *map(str, _place(problem, given))])
+        rule = problem["msg"].removeprefix("Value error, ")
         raise Invalid(
-            f"{field}: {problem} (power driver {host.power.driver})", field=field,
-            value=_harmless(first), remedy=_REMEDIES.get(first["type"], "correct this setting")
+            f"{field}: {rule} (power driver {host.power.driver})", field=field,
+            value=_harmless(problem), remedy=_REMEDIES.get(problem["type"], "correct this setting")
             + f"; docs/power.md has an example for {host.power.driver}",
         ) from None  # fmt: skip
 
@@ -35,7 +35,25 @@ def check(host: HostSpec) -> DriverSettings:
 _REMEDIES = {
     "extra_forbidden": "remove it, or correct its name",
     "missing": "add it",
+    "model_type": "write `{secret: NAME}`, and give its value to `deployer secret set NAME`",
 }
+
+
+def _rank(problem: Any, given: dict[str, Any]) -> tuple[bool, int]:
+    """Of what is wrong with a value that may have one form or another, the closest comes first."""
+    return problem["type"] in ("extra_forbidden", "missing"), -len(_place(problem, given))
+
+
+def _place(problem: Any, given: Any) -> list[str | int]:
+    """Where the bad setting is in what was given, without the names of forms that were tried."""
+    place: list[str | int] = []
+    for part in problem["loc"]:
+        try:
+            given = given[part]
+        except (LookupError, TypeError):
+            continue
+        place.append(part)
+    return place + list(problem["loc"][-1:]) if problem["type"] == "missing" else place
 
 
 def _harmless(problem: Any) -> Any:

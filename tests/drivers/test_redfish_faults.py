@@ -353,6 +353,34 @@ def test_a_session_elsewhere_is_not_closed_there(bmc: FaultyBmc, switch: PowerDr
     assert bmc.told("DELETE") == []
 
 
+def test_terminal_escapes_from_a_bmc_are_shown_as_such(bmc: FaultyBmc, switch: PowerDriver) -> None:
+    bmc.system.update(Manufacturer="De\x1b[2Jll", PowerState="\x1b]0;on\x07")
+    assert switch.product().manufacturer == "De\\x1b[2Jll"
+    with pytest.raises(PowerError, match=r"\\x1b\]0;on\\x07") as error:
+        switch.cycle()
+    assert error.value.message.isprintable()
+    bmc.fault("GET", SYSTEM, refusal(404, "no\x1b[31m such thing"))
+    with pytest.raises(PowerRefused) as error:
+        switch.state()
+    assert error.value.message.isprintable()
+
+
+def test_a_refusal_that_passes_may_be_asked_again(bmc: FaultyBmc, switch: PowerDriver) -> None:
+    info = [{"MessageId": "iLO.2.14.UnableToModifyDuringSystemPOST"}]
+    during_post = Answer(400, {"error": {"@Message.ExtendedInfo": info}})
+    bmc.fault("PATCH", SYSTEM, during_post, times=9)
+    with pytest.raises(PowerError, match="UnableToModifyDuringSystemPOST") as error:
+        switch.boot_once()
+    assert type(error.value) is PowerError
+
+
+def test_settings_that_are_named_and_not_there_do_no_harm(
+    bmc: FaultyBmc, switch: PowerDriver
+) -> None:
+    bmc.system["@Redfish.Settings"] = {"SettingsObject": {"@odata.id": f"{SYSTEM}/Settings"}}
+    assert switch.boot_once().startswith("the BMC shows Pxe")
+
+
 def test_a_bmc_may_say_anything_where_text_is_meant(bmc: FaultyBmc, switch: PowerDriver) -> None:
     bmc.system.update(Manufacturer=["Dell"], Model={"a": 1}, PowerState=7, Boot="none")
     assert switch.state() is PowerState.UNKNOWN

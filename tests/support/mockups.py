@@ -183,6 +183,7 @@ def openbmc() -> Resources:
     found = _bmc(
         "system", "bmc", {"Manufacturer": "Quanta", "Model": "S7Q"},
         {"BootSourceOverrideEnabled": "Disabled", "BootSourceOverrideMode": "Legacy",
+         "BootSourceOverrideMode" + _ALLOWED: ["Legacy", "UEFI"],
          "BootSourceOverrideTarget": "None",
          "BootSourceOverrideTarget" + _ALLOWED: ["None", "Pxe", "Hdd", "Cd", "Diags", "BiosSetup",
                                                   "Usb"]},
@@ -199,4 +200,6 @@ def openbmc() -> Resources:
     }  # fmt: skip
     media = f"{_ROOT}/Managers/bmc/VirtualMedia"
     found[f"{_ROOT}/Managers/bmc"]["VirtualMedia"] = _ref(media)
-    return found | _collection(media, ["Slot_0"]) | _slot(f"{media}/Slot_0", ["CD", "DVD"])
+    found |= _collection(media, ["Slot_2", "Slot_0"])
+    found |= _slot(f"{media}/Slot_2", ["CD", "USBStick"], actions=False)  # for its web page
+    return found | _slot(f"{media}/Slot_0", ["CD", "USBStick"])

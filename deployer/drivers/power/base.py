@@ -104,16 +104,16 @@ class PowerDriver(ABC):
     @abstractmethod
     def _boot_once(self, method: BootMethod, url: str | None) -> str: ...
 
-    @abstractmethod
-    def state(self) -> PowerState: ...
+    def state(self) -> PowerState:
+        return PowerState.UNKNOWN
 
     @abstractmethod
     def cycle(self) -> str:
         """Restart the machine; one that is off is switched on. At most one restart is asked for."""
 
-    @abstractmethod
     def off(self) -> str:
         """Switch off; fine when it is off."""
+        raise self._has_no("way to switch a machine off")
 
     def insert_media(self, url: str) -> str:
         raise self._has_no("virtual media")
@@ -127,5 +127,5 @@ class PowerDriver(ABC):
     def _has_no(self, what: str) -> PowerRefused:
         return PowerRefused(
             f"the power driver {self.name} has no {what}",
-            remedy="use a driver that has it, such as redfish, if the machine's BMC knows it",
+            remedy="do it by hand, or use a driver that has it (docs/power.md)",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployer.drivers.power.base import BootMethod, DriverSettings, PowerDriver, PowerState
+from deployer.drivers.power.base import BootMethod, DriverSettings, PowerDriver
 
 
 class ManualSettings(DriverSettings):
@@ -13,9 +13,6 @@ class Manual(PowerDriver):
     name = "manual"
     controls_power = False
     Settings = ManualSettings
-
-    def state(self) -> PowerState:
-        return PowerState.UNKNOWN
 
     def _boot_once(self, method: BootMethod, url: str | None) -> str:
         return "a person sets the machine to boot from the network"

@@ -21,7 +21,8 @@ from deployer.drivers.power.base import (
     Product,
 )
 from deployer.drivers.redfish import boot, media, products
-from deployer.drivers.redfish.bmc import Account, Bmc, Resource, checked, link
+from deployer.drivers.redfish.bmc import Account, Bmc
+from deployer.drivers.redfish.said import Resource, checked, link
 from deployer.errors import BootMethodRefused, PowerError, PowerRefused, PowerUnclear
 
 _STATES = {"On": PowerState.ON, "PoweringOn": PowerState.ON, "Off": PowerState.OFF}
@@ -86,12 +87,12 @@ class Redfish(PowerDriver):
         """`firmware` is the BMC's and the machine's."""
         with self._machine() as machine:
             managers = media.managers(machine.bmc, machine.system)
-            versions = [*(m.get("FirmwareVersion") for m in managers[:1]),
-                        machine.system.get("BiosVersion")]  # fmt: skip
-            told = ", ".join(str(version) for version in versions if version)
+            versions = [_text(manager, "FirmwareVersion") for manager in managers[:1]]
+            versions.append(_text(machine.system, "BiosVersion"))
             return Product(
-                _text(machine.system, "Manufacturer"), _text(machine.system, "Model"), told
-            )
+                _text(machine.system, "Manufacturer"), _text(machine.system, "Model"),
+                ", ".join(filter(None, versions)),
+            )  # fmt: skip
 
     def _boot_once(self, method: BootMethod, url: str | None) -> str:
         with self._machine() as machine:
@@ -210,7 +211,7 @@ class Redfish(PowerDriver):
         target = checked(self._action(machine).get("target"))
         reply = machine.bmc.post(target, {"ResetType": kind}, once=once)
         if reply.status == 400:
-            raise machine.bmc.refused(reply, "POST", target)
+            raise machine.bmc.error_of(reply, "POST", target)
 
     @contextmanager
     def _machine(self) -> Iterator[_Machine]:

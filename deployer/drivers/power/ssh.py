@@ -98,12 +98,6 @@ class Ssh(PowerDriver):
             do.restart()
         return "the machine restarts itself"
 
-    def off(self) -> str:
-        raise PowerRefused(
-            "the power driver ssh switches nothing off: it could not switch it on again",
-            remedy="switch it off by hand, or use a driver for its BMC",
-        )
-
     def product(self) -> Product:
         names = ("sys_vendor", "product_name", "bios_version")
         with self._logged_in() as do:

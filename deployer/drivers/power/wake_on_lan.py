@@ -18,9 +18,8 @@ from deployer.drivers.power.base import (
     Context,
     DriverSettings,
     PowerDriver,
-    PowerState,
 )
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import PowerError
 
 _EVERYBODY = "255.255.255.255"
 # UDP may lose one, and a machine that was woken does not notice the others.
@@ -47,9 +46,6 @@ class WakeOnLan(PowerDriver):
         super().__init__(settings, context)
         self.settings: WakeOnLanSettings = settings
 
-    def state(self) -> PowerState:
-        return PowerState.UNKNOWN
-
     def _boot_once(self, method: BootMethod, url: str | None) -> str:
         return "nothing is set: the machine's own boot order has to begin with the network"
 
@@ -69,12 +65,6 @@ class WakeOnLan(PowerDriver):
             raise PowerError(f"no magic packet to {settings.address}: {error}") from None
         return (
             f"a magic packet for {mac} went to {settings.address}; a machine that runs ignores it"
-        )
-
-    def off(self) -> str:
-        raise PowerRefused(
-            "the power driver wake_on_lan switches nothing off",
-            remedy="switch it off by hand, or use a driver for its BMC",
         )
 
 

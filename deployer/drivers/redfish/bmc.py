@@ -8,20 +8,20 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from deployer.core.text import MASK, printable
 from deployer.drivers import http
+from deployer.drivers.redfish import said
+from deployer.drivers.redfish.said import Resource
 from deployer.errors import PowerError, PowerRefused, PowerUnclear
 
-Resource = dict[str, Any]
-
 ROOT = "/redfish/v1/"
-_LINK = re.compile(r"/redfish/[A-Za-z0-9._~!$&'()*+,;=:@%/|{}-]{0,500}", re.ASCII)
 _REDIRECTS = 3
 _MEMBERS = 64
 # Later, they may not say so any more.
 _BUSY = {408, 409, 423, 425, 429, 500, 502, 503, 504}
+# Names of messages (DSP0268 and vendors' own) that mean the same.
+_PASSING = re.compile(r"SystemPOST|ResourceInUse|Temporarily|InProgress|UnknownState|TryAgain|Busy")
 # A fault that a BMC does not explain, or a proxy's, may have come after the deed.
 _WITHOUT_A_WORD = {500, 502, 504}
 
@@ -71,13 +71,13 @@ class Bmc:
         self.root = self._resource(reply, ROOT)
         self._auth = basic
         links = self.root.get("Links")
-        sessions = link(links, "Sessions") if isinstance(links, dict) else None
+        sessions = said.link(links, "Sessions") if isinstance(links, dict) else None
         if sessions is None:
             return
         body = {"UserName": self._account.username, "Password": self._account.password}
         reply = self._ask("POST", sessions, body, auth=False)
         if reply.status in (401, 403):
-            raise self._said(reply, "POST", "the login")
+            raise self.error_of(reply, "POST", "the login")
         token = reply.headers.get("x-auth-token", "")
         if reply.status in (200, 201) and re.fullmatch(r"[!-~]{1,4096}", token):
             self._auth = {"X-Auth-Token": token}
@@ -86,7 +86,7 @@ class Bmc:
     def _own_path(self, location: str) -> str | None:
         """`location` without our origin; None when it leads elsewhere."""
         path = location.removeprefix(self._client.origin)
-        return path if is_link(path) else None
+        return path if said.is_link(path) else None
 
     # --- resources ----------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class Bmc:
                 break
             reply = self._ask("GET", self._follow(path, reply))
         if reply.status != 200:
-            raise self._said(reply, "GET", path)
+            raise self.error_of(reply, "GET", path)
         found = self._parsed(reply.body, path)
         if etag := reply.headers.get("etag"):
             found["@odata.etag"] = etag
@@ -130,10 +130,10 @@ class Bmc:
             collection = self.get(page)
             given = collection.get("Members")
             for member in given if isinstance(given, list) else []:
-                if at := link({"member": member}, "member"):
+                if at := said.link({"member": member}, "member"):
                     found.append(at)
             after = collection.get("Members@odata.nextLink")
-            page = checked(after) if after else None
+            page = said.checked(after) if after else None
         return found[:_MEMBERS]
 
     def patch(self, path: str, body: Resource) -> http.Reply:
@@ -148,7 +148,7 @@ class Bmc:
             if reply.status not in (412, 428):
                 break
         if reply.status != 400 and reply.status >= 300:
-            raise self._said(reply, "PATCH", path)
+            raise self.error_of(reply, "PATCH", path)
         return reply
 
     def post(self, path: str, body: Resource, *, once: bool = False) -> http.Reply:
@@ -159,12 +159,8 @@ class Bmc:
                 f"{self._client.origin}: POST {path}: {reply.status}, without a word"
             )
         if reply.status != 400 and reply.status >= 300:
-            raise self._said(reply, "POST", path)
+            raise self.error_of(reply, "POST", path)
         return reply
-
-    def refused(self, reply: http.Reply, what: str, path: str) -> PowerError:
-        """For a 400 that nobody knew what to do about."""
-        return self._said(reply, what, path)
 
     def pause(self, seconds: float) -> bool:
         """Wait a little; False when there is no time left for that."""
@@ -184,10 +180,7 @@ class Bmc:
         return self._client.request(method, path, headers=given, body=content, once=once)
 
     def _parsed(self, body: bytes, path: str) -> Resource:
-        try:
-            found = json.loads(body)
-        except (ValueError, RecursionError):
-            found = None
+        found = said.parsed(body)
         if not isinstance(found, dict):
             raise PowerError(
                 f"{self._client.origin} answers {path} with something that is no JSON object",
@@ -195,7 +188,7 @@ class Bmc:
             )
         return found
 
-    def _said(self, reply: http.Reply, method: str, path: str) -> PowerError:
+    def error_of(self, reply: http.Reply, method: str, path: str) -> PowerError:
         """The error that a status means; never with the BMC's words beyond its own messages."""
         message = f"{self._client.origin}: {method} {path}: {reply.status}"
         if words := self.words(reply):
@@ -206,7 +199,8 @@ class Bmc:
                 remedy="correct user name and secret (`deployer secret set`), or what the BMC lets"
                 " this user do",
             )  # fmt: skip
-        if reply.status in _BUSY:
+        passing = any(_PASSING.search(name) for name, _ in said.messages(reply))
+        if reply.status in _BUSY or passing:
             error = PowerError(message, remedy="the BMC may be starting or busy")
             if re.fullmatch("[0-9]{1,5}", wait := reply.headers.get("retry-after", "")):
                 error.extra["retry_after"] = int(wait)
@@ -215,14 +209,8 @@ class Bmc:
 
     def words(self, reply: http.Reply) -> str:
         """What a BMC gave as its reasons, without our password in it."""
-        try:
-            found = json.loads(reply.body)["error"]
-            details = found.get("@Message.ExtendedInfo") or [found]
-            texts = [d.get("Message") or d.get("message") or d.get("MessageId") for d in details]
-        except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-            return ""
-        told = "; ".join(dict.fromkeys(text for text in texts if isinstance(text, str)))
-        return printable(told.replace(self._account.password, MASK), 400)
+        told = "; ".join(dict.fromkeys(text for _, text in said.messages(reply) if text))
+        return told.replace(self._account.password, MASK)[:400]
 
 
 def _basic(account: Account) -> str:
@@ -237,31 +225,3 @@ _CONDITIONS: list[Callable[[str | None], str | None]] = [
     lambda etag: etag.removeprefix("W/") if etag else "*",
     lambda etag: None,
 ]
-
-
-def is_link(text: Any) -> bool:
-    return (
-        isinstance(text, str)
-        and _LINK.fullmatch(text) is not None
-        and "//" not in text
-        and ".." not in text
-    )
-
-
-def checked(text: Any) -> str:
-    """A path that a BMC gave; PowerRefused when it leads away from its Redfish."""
-    path = text.partition("#")[0] if isinstance(text, str) else text
-    if not is_link(path):
-        shown = printable(str(text), 200)
-        raise PowerRefused(
-            f"the BMC gives a link that leads away from its Redfish: {shown!r}",
-            remedy="is this the BMC? If so, update its firmware",
-        )
-    return str(path)
-
-
-def link(resource: Resource, name: str) -> str | None:
-    """The path behind `name`, if there is one."""
-    value = resource.get(name)
-    target = value.get("@odata.id") if isinstance(value, dict) else None
-    return None if target is None else checked(target)

@@ -8,9 +8,10 @@ from typing import Any
 
 from deployer.core.inventory import Firmware
 from deployer.drivers.power.base import BootMethod
-from deployer.drivers.redfish.bmc import Bmc, Resource, link
+from deployer.drivers.redfish.bmc import Bmc
 from deployer.drivers.redfish.products import Product, Sending
-from deployer.errors import BootMethodRefused, PowerError
+from deployer.drivers.redfish.said import Resource, link
+from deployer.errors import BootMethodRefused, PowerError, PowerRefused
 
 _ALLOWED = "@Redfish.AllowableValues"
 _TARGETS = {BootMethod.PXE: ["Pxe"], BootMethod.UEFI_HTTP: ["UefiHttp"]}
@@ -46,7 +47,9 @@ class Override:
             said["BootSourceOverrideEnabled"] = "Once"
         shown = self.now.get("BootSourceOverrideMode")
         wanted = self.mode or shown
-        if wanted and _is_sent(product.mode, shown, wanted):
+        known = self.now.get("BootSourceOverrideMode" + _ALLOWED)
+        may = not isinstance(known, list) or wanted in known
+        if wanted and may and _is_sent(product.mode, shown, wanted):
             said["BootSourceOverrideMode"] = wanted
         if self.option:
             said["BootNext"] = self.option
@@ -103,7 +106,10 @@ def _where(bmc: Bmc, system: Resource) -> tuple[str, Resource]:
     settings = system.get("@Redfish.Settings")
     pending = link(settings, "SettingsObject") if isinstance(settings, dict) else None
     if pending is not None:
-        later = bmc.get(pending).get("Boot")
+        try:
+            later = bmc.get(pending).get("Boot")
+        except PowerRefused:
+            later = None  # named, but not there
         if isinstance(later, dict) and "BootSourceOverrideTarget" in later:
             return pending, later
     return at, now if isinstance(now, dict) else {}
@@ -129,7 +135,7 @@ def set_once(bmc: Bmc, override: Override, product: Product) -> None:
     while reply.status == 400:
         body = next(bodies, None)
         if body is None:
-            raise bmc.refused(reply, "PATCH", override.at)
+            raise bmc.error_of(reply, "PATCH", override.at)
         reply = bmc.patch(override.at, body)
     shown: Resource = {}
     for _ in range(int(_READ_BACK_SECONDS / _PAUSE)):

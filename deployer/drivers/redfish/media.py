@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from deployer.drivers.redfish.bmc import Bmc, Resource, link
+from deployer.drivers.redfish.bmc import Bmc
 from deployer.drivers.redfish.products import Product
+from deployer.drivers.redfish.said import Resource, link
 from deployer.errors import BootMethodRefused, PowerError, PowerRefused
 
+_INSERT, _EJECT = "#VirtualMedia.InsertMedia", "#VirtualMedia.EjectMedia"
 _SECONDS = 20.0
 _PAUSE = 0.5
 # What some BMCs call missing; the rest of the world leaves it to the URL.
@@ -34,7 +36,8 @@ def slots(bmc: Bmc, system: Resource, product: Product) -> list[Resource]:
             if fits and {"CD", "DVD"} & set(_texts(slot.get("MediaTypes"))):
                 found.append(slot)
         if found:
-            return found
+            # Beside drives that fetch an image, some BMCs have those of their own web page.
+            return [slot for slot in found if _action(slot, _INSERT)] or found
     raise BootMethodRefused(
         "this BMC has no virtual CD",
         remedy="it may need a licence (iLO Advanced, iDRAC Enterprise)",
@@ -75,12 +78,12 @@ def eject(bmc: Bmc, system: Resource, product: Product) -> str:
 
 
 def _put_in(bmc: Bmc, slot: Resource, url: str) -> None:
-    action = _action(slot, "#VirtualMedia.InsertMedia")
+    action = _action(slot, _INSERT)
     if action is None:
         at = str(slot["@odata.id"])
         reply = bmc.patch(at, {"Image": url, "Inserted": True, "WriteProtected": True})
         if reply.status == 400:
-            raise bmc.refused(reply, "PATCH", at)
+            raise bmc.error_of(reply, "PATCH", at)
         return
     # Nothing but the image: Supermicro refuses the defaults when they are said.
     body: Resource = {"Image": url}
@@ -89,16 +92,16 @@ def _put_in(bmc: Bmc, slot: Resource, url: str) -> None:
         words = bmc.words(reply)
         missing = [name for name in _EXTRAS if name in words and name not in body]
         if not missing:
-            raise bmc.refused(reply, "POST", action)
+            raise bmc.error_of(reply, "POST", action)
         body[missing[0]] = _EXTRAS[missing[0]] or url.partition(":")[0].upper()
         reply = bmc.post(action, body)
 
 
 def _take_out(bmc: Bmc, slot: Resource) -> None:
-    action, at = _action(slot, "#VirtualMedia.EjectMedia"), str(slot["@odata.id"])
+    action, at = _action(slot, _EJECT), str(slot["@odata.id"])
     reply = bmc.post(action, {}) if action else bmc.patch(at, {"Image": None, "Inserted": False})
     if reply.status == 400:
-        raise bmc.refused(reply, "POST" if action else "PATCH", action or at)
+        raise bmc.error_of(reply, "POST" if action else "PATCH", action or at)
     _wait(bmc, slot, inserted=False)
 
 
