@@ -95,11 +95,11 @@ class Installer:
         return done.returncode
 
     def stops(self) -> None:
-        """End the follower, which outlives its section, and may only just be starting."""
-        for _ in range(5):
-            for process in self._followers():
-                subprocess.run(["kill", process], check=False, capture_output=True)
-            time.sleep(0.1)
+        """End the follower, which outlives its section; one that is yet to start finds nothing."""
+        (self.folder / "deployer/agent.sh").unlink(missing_ok=True)
+        while followers := list(self._followers()):
+            subprocess.run(["kill", *followers], check=False, capture_output=True)
+            time.sleep(0.05)
 
     def _followers(self) -> Iterator[str]:
         files = [f"{self.folder}/{name}".encode() for name in ("deployer/agent.sh", "anaconda.log")]
