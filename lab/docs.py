@@ -209,9 +209,8 @@ def _table(rows: list[list[str]]) -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "states": states, "patience": patience, "settings": settings, "loaders": loaders,
-    "os_support": os_support, "os_proof": os_proof, "media": media,
-=======
-    "os_support": os_support, "os_proof": os_proof, "power": power, "redfish": redfish,
+    "os_support": os_support, "os_proof": os_proof, "media": media, "power": power,
+    "redfish": redfish,
 }  # fmt: skip
 
 
