@@ -18,7 +18,6 @@ from deployer.answers.families import Catalogue, load_model
 from deployer.core.workflows import Workflow
 from deployer.errors import ConfigurationError
 from deployer.services import keys
-from deployer.services.effects import KINDS
 from deployer.services.parts import Parts, utc_now
 from deployer.settings import Settings
 from deployer.store import migrations, people
@@ -123,14 +122,6 @@ def load_workflows(settings: Settings) -> dict[str, Workflow]:
     for folder in [resources.folder("workflows"), *own]:
         for file in sorted(folder.glob("*.yaml")):
             workflow = load_model(Workflow, file)
-            for state, steps in workflow.on.items():
-                for step in steps:
-                    if step.do is not None and step.do not in KINDS:
-                        raise ConfigurationError(
-                            f"{file}: on.{state}: there is no effect {step.do!r}",
-                            field=f"on.{state}", value=step.do,
-                            remedy=f"choose one of: {', '.join(sorted(KINDS))}",
-                        )  # fmt: skip
             found[workflow.name] = workflow
     return found
 

@@ -1,11 +1,10 @@
 """The outbox, and the durable engine (DBOS) that runs what is in it.
 
 A transition writes effect rows in its own commit. The dispatcher starts one engine workflow per
-row, with an id made from the row's, so starting twice is starting once; the engine tries again
-with back-off, also after a crash. Whoever carries an effect out renews its lease; when a worker
-is gone for good, or its workflow was lost with a database, the lease runs out and the effect is
-offered again. Waiting (for machines, for deadlines) is not the engine's work: that is columns and
-one query.
+offer of a row, with an id made from both, so starting twice is starting once. Whoever carries an
+effect out renews its lease; when a worker is gone for good, or its workflow was lost with a
+database, the lease runs out and the effect is offered again. Waiting (for machines, for deadlines,
+for the next try) is not the engine's work: that is columns and one query.
 """
 
 from __future__ import annotations
@@ -17,11 +16,10 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from dbos import DBOS, SetWorkflowID
-from dbos._error import DBOSMaxStepRetriesExceeded
 
 from deployer.errors import Unavailable
 from deployer.observe import log, metrics
-from deployer.services import deadlines, effects
+from deployer.services import deadlines, effects, lanes
 from deployer.services.parts import Parts
 from deployer.store import effects as store
 
@@ -32,7 +30,7 @@ _DEADLINE_SECONDS = 1.0
 _LEASE_SECONDS = 5.0
 _LEASE = timedelta(seconds=30)
 _BACK_OFF_LIMIT = 30.0
-_TRIES, _FIRST_PAUSE_SECONDS, _PAUSE_GROWS = 6, 1.0, 2.0
+_TRIES = 6
 
 # The engine calls module-level functions; this is what they work with.
 _worker: Worker | None = None
@@ -43,29 +41,15 @@ def _perform(effect_id: str, offer: int) -> None:
     effects.perform(_worker.parts, effect_id, offer)
 
 
-def _give_up(effect_id: str, offer: int, error: str) -> None:
-    assert _worker is not None
-    effects.give_up(_worker.parts, effect_id, offer, error)
-
-
 def _run_effect(effect_id: str, offer: int) -> None:
-    """One durable workflow: try, try again, and in the end say that it could not be done."""
+    """One durable workflow: one try. The next one, if there is to be one, is offered by its row."""
     assert _worker is not None
-    with _worker.holding(effect_id):
-        try:
-            _perform_step(effect_id, offer)
-        except DBOSMaxStepRetriesExceeded as error:
-            last = error.errors[-1]
-            if not isinstance(last, effects.TryAgain):
-                raise  # our own database was away for long; the effect will be offered again
-            _give_up_step(effect_id, offer, str(last))
+    with _worker.holding(effect_id, offer):
+        _perform_step(effect_id, offer)
 
 
-_perform_step = DBOS.step(
-    name="perform", retries_allowed=True, max_attempts=_TRIES,
-    interval_seconds=_FIRST_PAUSE_SECONDS, backoff_rate=_PAUSE_GROWS,
-)(_perform)  # fmt: skip
-_give_up_step = DBOS.step(name="give_up", retries_allowed=True, max_attempts=_TRIES)(_give_up)
+# What this retries is our own database; when that is away for long, the effect is offered again.
+_perform_step = DBOS.step(name="perform", retries_allowed=True, max_attempts=_TRIES)(_perform)
 _workflow = DBOS.workflow(name="effect")(_run_effect)
 
 
@@ -117,7 +101,7 @@ class Worker:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self._in_hand: set[str] = set()
+        self._in_hand: set[tuple[str, int]] = set()
         self._guard = threading.Lock()
         self._outbox = Background("outbox", self._dispatch, _OUTBOX_SECONDS)
         self.tasks = [
@@ -150,39 +134,41 @@ class Worker:
             task.start()
 
     @contextmanager
-    def holding(self, effect_id: str) -> Iterator[None]:
+    def holding(self, effect_id: str, offer: int) -> Iterator[None]:
         """While this lasts, the effect's lease is renewed."""
         with self._guard:
-            self._in_hand.add(effect_id)
+            self._in_hand.add((effect_id, offer))
         try:
             yield
         finally:
             with self._guard:
-                self._in_hand.discard(effect_id)
+                self._in_hand.discard((effect_id, offer))
             self._outbox.poke()
 
     @property
     def in_hand(self) -> list[str]:
-        """Ids of the effects that are being carried out, or wait for their next try."""
+        """Ids of the effects that are being carried out."""
         with self._guard:
-            return sorted(self._in_hand)
+            return sorted({effect_id for effect_id, _ in self._in_hand})
 
     def _dispatch(self) -> None:
-        """Hand over what is in the outbox; only then is it marked as handed over."""
+        """Hand over what is in the outbox. What is marked and then lost by a crash is offered again
+        when its lease runs out."""
         room = _AT_ONCE - len(self.in_hand)
         if room <= 0:
             return
+        now = self.parts.clock()
         with self.parts.database.reading() as session:
-            waiting = store.undispatched(session, room)
-        if not waiting:
-            return
-        for effect in waiting:
-            with SetWorkflowID(f"{effect.id}-{effect.offer}"):
-                # Not by one of the engine's queues: it would poll for what we can tell it.
-                DBOS.start_workflow(_workflow, effect.id, effect.offer)
+            if not store.waiting(session, now, 1):
+                return
+        # Chosen and marked in one turn, so that two workers together keep to the limits.
         with self.parts.database.writing() as session:
-            ids = [effect.id for effect in waiting]
-            store.mark_dispatched(session, ids, self.parts.clock(), _LEASE)
+            chosen = lanes.choose(session, self.parts, now, room)
+            store.mark_dispatched(session, [each.id for each in chosen], now, _LEASE)
+        for each in chosen:
+            with SetWorkflowID(f"{each.id}-{each.offer}"):
+                # Not by one of the engine's queues: it would poll for what we can tell it.
+                DBOS.start_workflow(_workflow, each.id, each.offer)
 
     def _mind_leases(self) -> None:
         """Renew our own, and offer again what nobody has in hand any more."""

@@ -117,3 +117,15 @@ class PowerRefused(PowerError):
     """A BMC said no; trying again will not help."""
 
     title = "The power driver refused"
+
+
+class BootMethodRefused(PowerRefused):
+    """This way to boot is not to be had from this machine; another one may be."""
+
+    title = "The machine cannot be booted this way"
+
+
+class PowerUnclear(PowerError):
+    """It may have been done, or not: nobody repeats it without looking first."""
+
+    title = "Nobody knows whether the power driver did it"

@@ -105,6 +105,11 @@ class Settings(BaseSettings):
         default=None, description="Seconds in `first_boot`."
     )
     patience_verifying: Seconds | None = Field(default=None, description="Seconds in `verifying`.")
+    boot_request_within: Seconds = Field(
+        default=600,
+        description="Seconds after a restart in which the machine must ask for its boot script;"
+        " then the next way to boot it is tried, if its power driver has another.",
+    )
     boot_script_limit: int = Field(
         default=20,
         ge=1,
@@ -123,6 +128,37 @@ class Settings(BaseSettings):
         description="Boot requests per minute from one address, in one process; beyond them iPXE is"
         " told to wait (429) and GRUB to boot the local disk. A machine makes a handful; raise it"
         " where thousands share an address (NAT), 0 is no limit.",
+    )
+    power_at_once: int = Field(
+        default=100,
+        ge=1,
+        le=1000,
+        description="Calls to BMCs at the same time, on all replicas together.",
+    )
+    power_at_once_per_rack: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="The same for hosts with one value of the label `rack`.",
+    )
+    power_at_once_per_bmc: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="The same for hosts with one address of a BMC, such as the blades of a"
+        " chassis.",
+    )
+    restarts_per_minute: int = Field(
+        default=120,
+        ge=1,
+        le=100_000,
+        description="Machines that are restarted within a minute; the others wait their turn, for"
+        " the sake of fuses, DHCP and mirrors.",
+    )
+    power_networks: Annotated[str, AfterValidator(_networks)] = Field(
+        default="",
+        description="Networks (comma-separated) in which power drivers may reach BMCs. Default: any"
+        " but this machine's loopback and link-local addresses.",
     )
     strict_address: bool = Field(
         default=True,

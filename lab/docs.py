@@ -10,15 +10,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import yaml
 from pydantic import BaseModel
 
 from deployer.answers.families import Catalogue
 from deployer.core.explain import show_duration
 from deployer.core.families import Family
+from deployer.core.inventory import HostSpec
 from deployer.core.lifecycle import PATIENCE, RESTING, TRANSITIONS, Event, State
 from deployer.core.network import Network
 from deployer.core.profiles import DISKS_OF, AnswerFile, ProfileSpec, SecretRef
+from deployer.drivers.power.base import Context, PowerDriver
+from deployer.drivers.redfish import products
 from deployer.netboot.loaders import CLIENTS, Loader, Offer, choose, standard
+from deployer.services.parts import POWER_DRIVERS
+from deployer.services.power import check
 from deployer.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -159,6 +165,43 @@ def media() -> str:
     return _table([["OS", "medium", "from", "command"], *rows])
 
 
+def power() -> str:
+    """Per power driver: its settings, and what it overrides of the base."""
+    rows = [["driver", "settings", "boots once by", "state", "off", "virtual media"]]
+    for settings in power_examples():
+        spec = HostSpec.model_validate(
+            {"name": "web01", "macs": ["52:54:00:12:34:56"], "power": settings}
+        )
+        kind = POWER_DRIVERS[spec.power.driver]
+        driver = kind(check(spec), Context(spec))
+        has = ["✓" if _overrides(kind, act) else "" for act in ("state", "off", "insert_media")]
+        fields = [f"`{n}`" if f.is_required() else f"[`{n}`]" for n, f in
+                  kind.Settings.model_fields.items()]  # fmt: skip
+        methods = ", ".join(f"`{method}`" for method in driver.methods)
+        rows.append([f"`{kind.name}`", " ".join(fields), methods, *has])
+    return _table(rows)
+
+
+def power_examples() -> list[dict[str, Any]]:
+    """What stands under `power:` in the examples of docs/power.md, one for each driver."""
+    text = (ROOT / "docs" / "power.md").read_text(encoding="utf-8")
+    found: dict[str, dict[str, Any]] = {}
+    for block in re.findall(r"^```yaml\n(power:.*?)^```", text, re.DOTALL | re.MULTILINE):
+        settings = yaml.safe_load(block)["power"]
+        found.setdefault(settings["driver"], settings)
+    return list(found.values())
+
+
+def _overrides(kind: type[PowerDriver], act: str) -> bool:
+    return getattr(kind, act) is not getattr(PowerDriver, act)
+
+
+def redfish() -> str:
+    """What is peculiar to a vendor's BMC."""
+    rows = [[entry.name, entry.note, entry.seen] for entry in products.known()]
+    return _table([["BMC", "known", "from"], *rows])
+
+
 def _table(rows: list[list[str]]) -> str:
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:], ""])
@@ -166,7 +209,8 @@ def _table(rows: list[list[str]]) -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "states": states, "patience": patience, "settings": settings, "loaders": loaders,
-    "os_support": os_support, "os_proof": os_proof, "media": media,
+    "os_support": os_support, "os_proof": os_proof, "media": media, "power": power,
+    "redfish": redfish,
 }  # fmt: skip
 
 

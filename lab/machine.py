@@ -64,6 +64,7 @@ class Machine:
     ssh_port: int | None = None
     cable: Cable | None = None
     memory_mib: int = 1536
+    network_first: bool = True  # as with a boot override; else the disks come first
     accelerator: str = "tcg,thread=multi"
     process: subprocess.Popen[bytes] | None = None
 
@@ -80,7 +81,7 @@ class Machine:
         return self.folder / f"{self.name}.qmp"
 
     def start(self) -> None:
-        """Switch on. The firmware tries the network first, then the first disk."""
+        """Switch on. The firmware tries the network and then the disks, or the disks first."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for disk in self.disks:
             if not disk.path.exists():
@@ -109,7 +110,8 @@ class Machine:
         ]  # fmt: skip
 
     def _network(self) -> list[str]:
-        nic = f"virtio-net-pci,netdev=n0,mac={self.mac},bootindex=1"
+        place = 1 if self.network_first else len(self.disks) + 2
+        nic = f"virtio-net-pci,netdev=n0,mac={self.mac},bootindex={place}"
         if self.cable is None:
             forward = f",hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22" if self.ssh_port else ""
             return ["-netdev", f"user,id=n0,bootfile={self.boot_url}{forward}", "-device", nic]

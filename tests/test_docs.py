@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from deployer.services import power
+from deployer.services.parts import POWER_DRIVERS
 from deployer.web import operators
 from lab import docs
+from tests.support.power import host
 from tests.support.routes import walk
 
 PAGES = docs.pages()
+EXAMPLES = docs.power_examples()
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
@@ -20,6 +24,11 @@ def test_generated_parts_are_current(page: Path) -> None:
     """Otherwise: `make golden`."""
     text = page.read_text(encoding="utf-8")
     assert text == docs.with_current_blocks(text)
+
+
+def test_the_page_on_power_has_an_example_for_each_driver_that_is_taken() -> None:
+    drivers = [power.check(host(**settings)) and settings["driver"] for settings in EXAMPLES]
+    assert sorted([*drivers, "fake"]) == sorted(POWER_DRIVERS)
 
 
 @every_page

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from deployer import plugins
 from deployer.answers import installers
 from deployer.answers.installers.base import Installer
-from deployer.core.documents import load_one
+from deployer.core.documents import line_of, load_one
 from deployer.core.families import Family
 from deployer.errors import ConfigurationError, Invalid
 
@@ -84,6 +84,9 @@ def load_model(model: type[Model], file: Path, **extra: Any) -> Model:
             raise ConfigurationError(f"{file}: must be a mapping in UTF-8") from None
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
+        line = line_of(file.read_text(encoding="utf-8"))(first["loc"])
+        problem = first["msg"].removeprefix("Value error, ")
         raise ConfigurationError(
-            f"{file}: {field}: {first['msg']}", field=field, value=first["input"]
-        ) from None
+            f"{file}, line {line}: {field}: {problem}", field=field, value=first["input"],
+            remedy="correct it there",
+        ) from None  # fmt: skip

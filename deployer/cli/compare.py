@@ -98,4 +98,6 @@ def _show(value: Any) -> str:
 def _is_secret(field: str) -> bool:
     """The same judgement as the server's own masks."""
     power = field.startswith("power.") and any(word in field.lower() for word in _SECRET_WORDS)
+    if power and field.endswith(".secret"):
+        return False  # the name of one
     return power or field.endswith("password_hash")

@@ -1,4 +1,4 @@
-"""`deployer status`, `explain` and `cancel`: where deployments stand, and stopping one."""
+"""`deployer status`, `explain`, `approve` and `cancel`: where deployments stand, and our word."""
 
 from __future__ import annotations
 
@@ -179,9 +179,18 @@ def explain(ctx: typer.Context, target: Target, json: AsJson = False) -> None:
 
 def cancel(ctx: typer.Context, target: Target, json: AsJson = False) -> None:
     """Stop a deployment: from now on its machine boots its own disk."""
+    _act(ctx, target, "cancel", json)
+
+
+def approve(ctx: typer.Context, target: Target, json: AsJson = False) -> None:
+    """Let a deployment go on whose workflow waits for a person."""
+    _act(ctx, target, "approve", json)
+
+
+def _act(ctx: typer.Context, target: str, act: str, json: bool) -> None:
     with connect(ctx) as api:
         deployment = targets.need(api, target)
-        answer = api.send("POST", f"/deployments/{deployment['id']}/cancel")
+        answer = api.send("POST", f"/deployments/{deployment['id']}/{act}")
     if json:
         output.show_json(answer)
     else:

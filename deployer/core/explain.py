@@ -31,9 +31,9 @@ _REFUSED = {"boot_refused", "other_uuid", "other_serial", "second_claimant"}
 # From `dhcp_script` on they come from our own DHCP and TFTP server, and the first is the furthest
 # step that the machine was seen to take.
 _MARKS = (
-    "boot_script", "restarted", "boot_refused", "dhcp_script", "tftp_missing", "tftp_timeout",
-    "tftp_read", "dhcp_ack", "proxy_file", "dhcp_no_file", "proxy_offer", "dhcp_offer",
-    "dhcp_no_address", "dhcp_ignored", "dhcp_discover",
+    "approval_needed", "boot_script", "restarted", "boot_refused", "dhcp_script", "tftp_missing",
+    "tftp_timeout", "tftp_read", "dhcp_ack", "proxy_file", "dhcp_no_file", "proxy_offer",
+    "dhcp_offer", "dhcp_no_address", "dhcp_ignored", "dhcp_discover",
 )  # fmt: skip
 # No line at all, while our own DHCP server was there to see one.
 _NOT_SEEN = "not_seen"
@@ -43,6 +43,9 @@ _CAUSES: dict[tuple[State, str | None], tuple[str, ...]] = {
     (State.QUEUED, None): (
         "no worker runs: look at /readyz and start `deployer worker`",
         "the BMC does not answer: try its address and login by hand",
+    ),
+    (State.QUEUED, "approval_needed"): (
+        "its workflow waits for a person: `deployer approve HOST`",
     ),
     (State.BOOTING, None): (
         "the machine was not switched on or not restarted: with the manual driver a person must",

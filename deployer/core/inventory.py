@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from deployer.core.hosts import Mac, Uuid
 from deployer.core.network import Network
+from deployer.core.profiles import named_in
 from deployer.core.text import HostName, Line, Name
 
 Firmware = Literal["bios", "uefi"]
@@ -73,6 +74,10 @@ class HostSpec(BaseModel):
                         f"network.interfaces names {mac}, which is not in macs; add it there"
                     )
         return self
+
+    def secret_fields(self) -> dict[str, str]:
+        """Setting of the power driver → name of the secret that it names."""
+        return named_in(self.power.model_dump(exclude={"driver"}), "power")
 
     def local_boot_method(self, firmware: Firmware) -> LocalBootMethod:
         """The method for this firmware; `auto` is left to the loader to resolve."""

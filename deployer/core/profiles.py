@@ -43,6 +43,7 @@ _KEY = re.compile(
 _HTTP_URL = re.compile(r"(?=[!-~]+\Z)https?://[^/@\"'\\`<>]+(/[^\"'\\`<>]*)?")
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:@-]{0,127}", re.ASCII)
 _LOCALE = re.compile(r"[A-Za-z]{1,8}(_[A-Z]{2})?(\.[A-Za-z0-9-]+)?(@[a-z]+)?", re.ASCII)
+_SERVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]{0,127}", re.ASCII)
 _GROUP = re.compile(r"\^?[A-Za-z0-9][A-Za-z0-9 ._+-]{0,126}", re.ASCII)
 _MOUNT = re.compile(r"/|(/[A-Za-z0-9][A-Za-z0-9._-]{0,63}){1,8}", re.ASCII)
 # Each layout makes these itself, or the kernel does.
@@ -108,6 +109,8 @@ SshKey = Annotated[
 # One that is given twice counts once: some installers refuse the second.
 SshKeys = Annotated[list[SshKey], AfterValidator(lambda keys: list(dict.fromkeys(keys)))]
 Package = Annotated[str, _matching(_PACKAGE, "must be the name of a package")]
+Service = Annotated[str, _matching(_SERVICE, "must be the name of a service, such as nginx")]
+Port = Annotated[int, Field(ge=1, le=65535)]
 PackageGroup = Annotated[
     str, _matching(_GROUP, "must be the name of a group of packages; ^NAME is an environment")
 ]
@@ -133,8 +136,8 @@ class SecretRef(_Model):
     secret: Name
 
 
-def _named_in(value: Any, place: str) -> dict[str, str]:
-    """The secrets that a variable names, as in `admin_password: {secret: NAME}`, by their place."""
+def named_in(value: Any, place: str) -> dict[str, str]:
+    """The secrets that a value names, as in `admin_password: {secret: NAME}`, by their place."""
     if isinstance(value, dict) and list(value) == ["secret"] and isinstance(value["secret"], str):
         return {place: value["secret"]}
     if not isinstance(value, dict | list):
@@ -142,7 +145,7 @@ def _named_in(value: Any, place: str) -> dict[str, str]:
     parts = value.items() if isinstance(value, dict) else enumerate(value)
     found: dict[str, str] = {}
     for key, part in parts:
-        found |= _named_in(part, f"{place}.{key}")
+        found |= named_in(part, f"{place}.{key}")
     return found
 
 
@@ -277,11 +280,22 @@ class AnswerFile(_Model):
     template: bool = False
 
 
+class CommandCheck(_Model):
+    """A command on the installed system: it ends with zero, and prints `expect` somewhere."""
+
+    run: str = Field(min_length=1, max_length=2000)
+    expect: str | None = Field(default=None, min_length=1, max_length=1000)
+
+
 class Verify(_Model):
-    """What must be true of the installed system; host name and disk are always checked."""
+    """What must be true of the installed system. Always checked are its host name, its static
+    addresses, and disk and layout under its root."""
 
     release: Line | None = None
     packages: list[Package] = Field(default_factory=list, max_length=500)
+    services: list[Service] = Field(default_factory=list, max_length=100)
+    ports: list[Port] = Field(default_factory=list, max_length=100)
+    commands: list[CommandCheck] = Field(default_factory=list, max_length=50)
 
 
 class ProfileSpec(_Model):
@@ -333,7 +347,7 @@ class ProfileSpec(_Model):
         }
         found = {field: ref.secret for field, ref in given.items() if isinstance(ref, SecretRef)}
         for name, value in self.vars.items():
-            found |= _named_in(value, f"vars.{name}")
+            found |= named_in(value, f"vars.{name}")
         return found
 
     def secret_names(self) -> list[str]:

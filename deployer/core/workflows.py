@@ -1,39 +1,88 @@
-"""What a file in workflows/ may say: which effects follow arrival in which state."""
+"""What a file in workflows/ may say: which effects follow arrival in which state, in what order."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from deployer.core.durations import Duration
+from deployer.core.effects import KINDS
 from deployer.core.lifecycle import RESTING, Event, State
 from deployer.core.text import Line, Name
 
-Condition = Literal["verify"]
+_CONDITION = re.compile(r"verify|power_control|label:[^=]+=.*|var:.+")
+
+
+def _condition(text: str) -> str:
+    if not _CONDITION.fullmatch(text):
+        raise ValueError("must be verify, power_control, label:KEY=VALUE or var:NAME")
+    return text
+
+
+# What holds for a deployment is worked out in `services.flow`.
+Condition = Annotated[str, AfterValidator(_condition)]
 
 
 class Step(BaseModel):
-    """Either an effect to `do`, or an event to `say` at once; `when`/`unless` may skip it."""
+    """Either an effect to `do`, or an event to `say` at once; `when`/`unless` may skip it.
+
+    The next step begins when this one has ended. An effect that fails is tried `tries` times, with
+    a pause that begins at `pause` and doubles; then the deployment fails, or goes on all the same.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     do: Name | None = None
     say: Event | None = None
-    # Names of booleans that a profile answers; answered in `services.deployments._arrive`.
     when: Condition | None = None
     unless: Condition | None = None
     with_: dict[str, Any] = Field(default_factory=dict, alias="with")
+    tries: int = Field(default=6, ge=1, le=100)
+    pause: Duration = timedelta(seconds=1)
+    on_failure: Literal["fail", "go_on"] = "fail"
 
     @model_validator(mode="after")
     def _does_one_thing(self) -> Step:
         if (self.do is None) == (self.say is None):
             raise ValueError("a step has either `do: <effect>` or `say: <event>`; write one")
+        if self.say is not None and self.with_:
+            raise ValueError("`with` is for an effect; an event takes none")
         return self
 
-    def applies(self, conditions: dict[str, bool]) -> bool:
-        wanted = self.when is None or conditions[self.when]
-        unwanted = self.unless is not None and conditions[self.unless]
-        return wanted and not unwanted
+    @field_validator("do")
+    @classmethod
+    def _is_known(cls, name: str | None) -> str | None:
+        if name is not None and name not in KINDS:
+            raise ValueError(f"there is no effect {name!r}; choose one of: {', '.join(KINDS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _takes_what_it_is_given(self) -> Step:
+        if self.do is not None:
+            try:
+                KINDS[self.do].takes.model_validate(self.with_)
+            except ValidationError as error:
+                first = error.errors()[0]
+                place = ".".join(("with", *map(str, first["loc"])))
+                raise ValueError(f"{place} of {self.do}: {first['msg']}") from None
+        return self
+
+    def applies(self, conditions: Collection[str]) -> bool:
+        """`conditions`: those that hold."""
+        wanted = self.when is None or self.when in conditions
+        return wanted and (self.unless is None or self.unless not in conditions)
 
 
 class Workflow(BaseModel):
@@ -52,5 +101,21 @@ class Workflow(BaseModel):
             raise ValueError(f"on.{ended[0]}: nothing is done once a deployment has ended")
         return self
 
-    def steps(self, state: State, conditions: dict[str, bool]) -> list[Step]:
-        return [step for step in self.on.get(state, []) if step.applies(conditions)]
+    def conditions(self) -> set[str]:
+        """All that its steps ask for."""
+        steps = [step for steps in self.on.values() for step in steps]
+        asked = {condition for step in steps for condition in (step.when, step.unless)}
+        return {condition for condition in asked if condition is not None}
+
+    def steps(self, state: State, conditions: Collection[str]) -> list[tuple[int, Step]]:
+        """Those of `state` that apply, each with its number."""
+        return [
+            (number, step)
+            for number, step in enumerate(self.on.get(state, []))
+            if step.applies(conditions)
+        ]
+
+    def step(self, state: State, number: int) -> Step | None:
+        """None where an operator has changed the file meanwhile."""
+        steps = self.on.get(state, [])
+        return steps[number] if number < len(steps) else None

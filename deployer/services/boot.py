@@ -17,7 +17,7 @@ from deployer.core.bootspec import BootDecision, InstallerBoot, LocalBoot
 from deployer.core.inventory import Firmware, HostSpec, LocalBootMethod
 from deployer.core.lifecycle import State
 from deployer.observe import boot_count, log
-from deployer.services import deployments, people
+from deployer.services import deployments, local_boot, network_boot, people
 from deployer.services.parts import Parts
 from deployer.store import boots, hosts, images
 from deployer.store import deployments as store
@@ -26,6 +26,7 @@ from deployer.store.tables import Deployment
 _LIVE_IMAGE: dict[str, str] = {"x86_64": "live-x86_64", "arm64": "live-arm64"}
 _LOADER_FILE = "local.efi"
 _LOADER_SECONDS = 2.0
+_WAYS_KEPT = 10  # lines in the history, however often a machine comes back
 
 
 Arch = Literal["x86_64", "arm64"]
@@ -38,6 +39,7 @@ class Asking:
     request: BootRequest
     firmware: Firmware
     arch: Arch
+    product: str = ""  # as it shows itself; empty where it does not
 
 
 class Answer(NamedTuple):
@@ -62,8 +64,9 @@ class Glances:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self._loaders: dict[Arch, tuple[float, str | None]] = {}
+        self.proven = local_boot.Proven(parts)
 
-    def __call__(self, mac: str, firmware: Firmware, arch: Arch) -> Answer | None:
+    def __call__(self, mac: str, firmware: Firmware, arch: Arch, product: str) -> Answer | None:
         try:
             found = boots.glance(self.parts.database, mac)
             if found is None or found.state is not None:
@@ -74,6 +77,8 @@ class Glances:
         method = found.local_boot
         if isinstance(method, dict):
             method = method.get(firmware, "auto")
+        if method == "auto":
+            method = self.proven.ways.get(product, "auto")
         answer = _own_disk(method, firmware, (IDLE if found.known else UNKNOWN).reason, loader)
         boot_count("local", answer.reason).inc()
         return answer
@@ -115,6 +120,8 @@ def _answer(parts: Parts, asking: Asking) -> tuple[BootDecision, str]:
         live = store.unfinished_of(session, host.id) if host else None
         spec = HostSpec.model_validate(host.spec) if host else None
         method = spec.local_boot_method(asking.firmware) if spec else "auto"
+        if method == "auto":
+            method = local_boot.proven_way(session, asking.product)
         local = _local(session, parts, asking, method)
     if host is None or live is None or live.state != State.BOOTING:
         verdict = decide(
@@ -123,6 +130,8 @@ def _answer(parts: Parts, asking: Asking) -> tuple[BootDecision, str]:
         )  # fmt: skip
         if live is not None:
             _write_down_return(parts, live, asking.request)
+            if live.state == State.FIRST_BOOT and spec and _is_ours_to_choose(spec, asking):
+                local.method = _next_way(parts, live, asking)
         return local(verdict.reason), verdict.reason
     with parts.database.writing() as session:
         return _claim(session, parts, asking, host.id, local)
@@ -137,6 +146,8 @@ def _claim(
     deployment = store.unfinished_of(session, host_id, lock=True)
     if host is None or deployment is None:
         return local("idle"), "idle"
+    network_boot.came(session, parts, deployment)
+    session.add(deployment)
     spec = HostSpec.model_validate(host.spec)
     verdict = decide(
         asking.request, spec, State(deployment.state), _claim_of(deployment),
@@ -156,6 +167,7 @@ def _claim(
             "firmware": asking.firmware,
         }
         deployment.reported = {**deployment.reported, "boot": shown}
+        hosts.learn(session, host_id, now, boot={**shown, "product": asking.product})
         deployments.note(
             session, deployment, "boot_script", f"machine {asking.request.address}", now,
             mac=asking.request.mac, firmware=asking.firmware,
@@ -163,6 +175,25 @@ def _claim(
     deployment.boot_count += 1
     session.add(deployment)
     return installer, verdict.reason
+
+
+def _is_ours_to_choose(spec: HostSpec, asking: Asking) -> bool:
+    return spec.local_boot_method(asking.firmware) == "auto"
+
+
+def _next_way(parts: Parts, live: Deployment, asking: Asking) -> LocalBootMethod:
+    """It was to start its new system and is here instead: that way did not lead there."""
+    with parts.database.writing() as session:
+        deployment = store.get(session, live.id, lock=True)
+        if deployment is None or deployment.state != State.FIRST_BOOT:
+            return "auto"
+        before = len(deployment.local_tries)
+        way = local_boot.next_way(session, parts, deployment, asking.product, asking.firmware)
+        if before < len(deployment.local_tries) <= _WAYS_KEPT:
+            by = f"machine {asking.request.address}"
+            deployments.note(session, deployment, "local_boot", by, parts.clock(), way=way)
+        session.add(deployment)
+        return way
 
 
 def _claim_of(deployment: Deployment) -> Claim | None:

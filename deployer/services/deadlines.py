@@ -10,7 +10,7 @@ from sqlmodel import Session
 from deployer.core.explain import Explanation, explain
 from deployer.core.lifecycle import Event, State
 from deployer.observe import log
-from deployer.services import deployments, netboot
+from deployer.services import deployments, flow, netboot, network_boot
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store.tables import Deployment
@@ -22,8 +22,28 @@ _USUAL_FROM = 20
 def expire(parts: Parts) -> int:
     """Fail what is overdue, each in its own transaction; the number that failed."""
     with parts.database.reading() as session:
+        away = store.not_come(session, parts.clock(), _BATCH)
         ids = store.overdue(session, parts.clock(), _BATCH)
+    for id_ in away:
+        _boot_otherwise(parts, id_)
     return sum(_expire_one(parts, id_) for id_ in ids)
+
+
+def _boot_otherwise(parts: Parts, id_: str) -> None:
+    """The machine was restarted and did not come to us: by another way, if there is one."""
+    with parts.database.writing() as session:
+        deployment = store.get(session, id_, lock=True)
+        now = parts.clock()
+        if deployment is None or (deployment.boot_awaited_until or now) >= now:
+            return
+        failed = network_boot.did_not_come(session, parts, deployment)
+        seconds = parts.settings.boot_request_within
+        deployments.note(
+            session, deployment, "boot_not_seen", "service", now,
+            method=failed["method"], seconds=seconds,
+        )  # fmt: skip
+        flow.order(session, deployment, network_boot.EFFECT, now)
+        session.add(deployment)
 
 
 def _expire_one(parts: Parts, id_: str) -> bool:
@@ -35,6 +55,8 @@ def _expire_one(parts: Parts, id_: str) -> bool:
         why = explanation(session, deployment, now)
         state = deployment.state
         cause = f"no sign of life in {state} within the time allowed. {why}"
+        if state == State.BOOTING and len(deployment.boot_tries) > 1 and not deployment.boot_count:
+            cause += f". Ways tried: {network_boot.told(deployment.boot_tries)}"
         log.warning("overdue", deployment=id_, state=state)
         moved = deployments.advance(
             session, parts, deployment, Event.TIMED_OUT, by="service", cause=cause

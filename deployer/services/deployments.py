@@ -16,19 +16,21 @@ from deployer.answers import prepare
 from deployer.answers.context import Machine, Snapshot
 from deployer.answers.families import FoundFamily
 from deployer.core.bootspec import InstallerBoot
+from deployer.core.effects import APPROVE, Approval, pause_before
 from deployer.core.ids import new_id
 from deployer.core.inventory import Firmware, HostSpec
 from deployer.core.lifecycle import RESTING, Event, State, next_state
 from deployer.core.profiles import ProfileSpec
 from deployer.core.text import MASK
 from deployer.core.tokens import Purpose
+from deployer.core.workflows import Step
 from deployer.errors import Conflict, Finding, Forbidden, Invalid, NotFound
 from deployer.observe import log, metrics
-from deployer.services import power, secrets
+from deployer.services import flow, power, secrets
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
-from deployer.store import hosts, images, profiles
-from deployer.store.tables import Deployment, Effect, HistoryEntry, Host
+from deployer.store import effects, hosts, images, profiles
+from deployer.store.tables import Deployment, HistoryEntry, Host
 
 # Echoes beyond this many are answered, but no longer written down: nobody can fill our disk.
 _ECHOES_KEPT = 10
@@ -127,6 +129,9 @@ def findings_of(
     findings: dict[tuple[str, int | None, str], Finding] = {}
     try:
         known = secrets.values_for(session, parts, snapshot.profile)
+        secrets.values_of(
+            session, parts, snapshot.host.secret_fields(), f"the host {snapshot.host.name}"
+        )
         id_, judged = new_id("dep", parts.clock()), None
         for firmware in _possible_firmware(snapshot.profile):
             context = context_of(
@@ -248,7 +253,7 @@ def create(session: Session, parts: Parts, checked: Checked, request: Request) -
         _refuse_second(store.unfinished_of(session, host.id))
         raise
     _record(session, deployment, "created", request.by, now, to=State.QUEUED)
-    _arrive(session, parts, deployment, now)
+    go_on(session, parts, deployment)
     return deployment
 
 
@@ -275,7 +280,7 @@ def _refuse_runaway(session: Session, parts: Parts, now: datetime) -> None:
 
 def _patience(parts: Parts, deployment: Deployment, state: State) -> timedelta:
     spec = HostSpec.model_validate(deployment.snapshot["host"])
-    return parts.settings.patience(state, power_control=power.driver_of(spec).controls_power)
+    return parts.settings.patience(state, power_control=power.controls_power(spec))
 
 
 # --- advance ----------------------------------------------------------------------------------
@@ -307,6 +312,7 @@ def advance(
     metrics.transitions.labels(to).inc()
     deployment.state = to
     deployment.state_since = now
+    deployment.boot_awaited_until = None
     deployment.version += 1
     deployment.cause = cause if to is State.FAILED else None
     if to in RESTING:
@@ -314,28 +320,50 @@ def advance(
     else:
         deployment.deadline = now + _patience(parts, deployment, to)
     _record(session, deployment, event, by, now, from_=state, to=to, detail=detail)
-    _arrive(session, parts, deployment, now)
+    go_on(session, parts, deployment)
     return True
 
 
-def _arrive(session: Session, parts: Parts, deployment: Deployment, now: datetime) -> None:
-    """Order the effects that the workflow wants in this state; events it says happen at once."""
-    workflow = parts.workflows[deployment.snapshot["workflow"]]
-    profile = deployment.snapshot["profile"]
-    found = parts.catalogue.get(profile["os"])
-    verifies = found is None or found.family.verifies
-    conditions = {"verify": verifies and profile.get("verify", {}) is not False}
-    for step in workflow.steps(State(deployment.state), conditions):
+def arrive_again(session: Session, parts: Parts, deployment: Deployment) -> None:
+    """As if it had come to this state only now: with its effects, and all the time there is."""
+    _restart_patience(parts, deployment)
+    go_on(session, parts, deployment)
+
+
+def go_on(session: Session, parts: Parts, deployment: Deployment, after: int = -1) -> None:
+    """Order the workflow's next effect in this state; an event that it says happens at once."""
+    state = deployment.state
+    while deployment.state == state:
+        found = flow.next_step(parts, deployment, after)
+        if found is None:
+            return
+        after, step = found
         if step.do is not None:
-            session.add(
-                Effect(
-                    id=new_id("eff", now), deployment_id=deployment.id, name=step.do,
-                    args=step.with_, created_at=now,
-                )
-            )  # fmt: skip
-        elif step.say is not None:
+            _order_step(session, parts, deployment, after, step)
+            return
+        if step.say is not None:
             advance(session, parts, deployment, step.say, by="service")
-    session.flush()
+
+
+def _order_step(
+    session: Session, parts: Parts, deployment: Deployment, number: int, step: Step
+) -> None:
+    """What waits gets its own time: the patience of a state is for what nobody foresaw."""
+    now = parts.clock()
+    pause = pause_before(step.do or "", step.with_)
+    if pause is not None and deployment.deadline is not None:
+        deployment.deadline += pause
+    if step.do == APPROVE:
+        note(session, deployment, "approval_needed", "service", now)
+    flow.order(
+        session, deployment, step.do or "", now, args=step.with_, step=number,
+        not_before=None if pause is None else now + pause,
+    )  # fmt: skip
+
+
+def _restart_patience(parts: Parts, deployment: Deployment) -> None:
+    state = State(deployment.state)
+    deployment.deadline = parts.clock() + _patience(parts, deployment, state)
 
 
 def note(
@@ -392,6 +420,29 @@ def cancel(session: Session, parts: Parts, id_: str, by: str) -> Deployment:
             f"{id_} is {state}; a deployment that has ended cannot be cancelled",
             field="state", value=str(state), remedy="nothing needs to be done",
         )  # fmt: skip
+    return deployment
+
+
+def approve(session: Session, parts: Parts, id_: str, by: str) -> Deployment:
+    """Whoever is allowed to lets it go on; Conflict when it waits for nobody."""
+    deployment = find(session, id_, lock=True)
+    waiting = effects.approval_of(session, id_)
+    if waiting is None or State(deployment.state) in RESTING:
+        raise Conflict(
+            f"{id_} is {deployment.state} and waits for nobody's approval",
+            field="state", value=deployment.state, remedy="nothing needs to be done",
+        )  # fmt: skip
+    if Approval.model_validate(waiting.args).by_another and by == deployment.requested_by:
+        raise Forbidden(
+            f"{id_} was asked for by {by}, and its workflow wants another person's approval",
+            field="by", value=by, remedy="let somebody else approve it",
+        )  # fmt: skip
+    now = parts.clock()
+    waiting.ended_at = now
+    session.add(waiting)
+    note(session, deployment, "approved", by, now)
+    _restart_patience(parts, deployment)
+    go_on(session, parts, deployment, -1 if waiting.step is None else waiting.step)
     return deployment
 
 

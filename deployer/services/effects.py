@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from sqlmodel import Session
 
 from deployer.answers.context import Snapshot
+from deployer.core.effects import APPROVE, KINDS, Command
 from deployer.core.lifecycle import UNFINISHED, Event, State
 from deployer.core.text import printable
-from deployer.errors import PowerError, PowerRefused
+from deployer.core.workflows import Step
+from deployer.drivers import ssh
+from deployer.drivers.power.base import PowerDriver
+from deployer.errors import PowerError, PowerRefused, PowerUnclear
 from deployer.observe import log, metrics
-from deployer.services import deployments, power
+from deployer.services import deployments, flow, network_boot, power
 from deployer.services import verify as verification
 from deployer.services.parts import Parts
 from deployer.store import deployments as deployment_store
@@ -33,35 +38,58 @@ class Outcome:
     detail: dict[str, Any] = field(default_factory=dict)
     event: Event | None = None
     cause: str | None = None
-
-
-@dataclass(frozen=True)
-class Kind:
-    """`repeatable`: a second time does no harm. A power cycle does: it may kill an installer."""
-
-    act: Callable[[Parts, Deployment, dict[str, Any]], Outcome]
-    repeatable: bool = True
+    change: Callable[[Session, Deployment], None] | None = None  # made in the same commit
 
 
 class TryAgain(Exception):
-    """The effect did not work this time; the engine decides when to try again."""
+    """The effect did not work this time, and may later."""
 
 
 def _power_boot_once(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
-    said = _driver(deployment).boot_once()
-    return Outcome({"power": said}, Event.START)
+    """When its machine did not come, in `booting`: by another way, and restarted once more."""
+    tries = network_boot.boot_once(parts, deployment, _driver(parts, deployment))
+    again = State(deployment.state) is not State.QUEUED
+
+    def change(session: Session, row: Deployment) -> None:
+        row.boot_tries = [*row.boot_tries, *tries]
+        if again and _still_away(row):
+            deployments.arrive_again(session, parts, row)
+
+    last = tries[-1]
+    detail = {"power": last["said"], "method": last["method"]}
+    if len(tries) > 1:
+        detail["refused"] = network_boot.told(tries[:-1])
+    return Outcome(detail, None if again else Event.START, change=change)
 
 
 def _power_cycle(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
-    return Outcome({"power": _driver(deployment).cycle()})
+    driver = _driver(parts, deployment)
+    said: dict[str, Any]
+    try:
+        said = {"power": driver.cycle()}
+    except PowerUnclear as error:
+        # Not again: if it was done, the machine may be loading its installer by now. If it was
+        # not, the machine does not come in time.
+        said = {"power": error.message, "unclear": True}
+    until = network_boot.is_awaited(parts, deployment, driver)
+
+    def change(session: Session, row: Deployment) -> None:
+        if _still_away(row):
+            row.boot_awaited_until = until
+
+    return Outcome(said, change=change)
+
+
+def _still_away(deployment: Deployment) -> bool:
+    return State(deployment.state) is State.BOOTING and deployment.boot_count == 0
 
 
 def _power_off(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
-    return Outcome({"power": _driver(deployment).off()})
+    return Outcome({"power": _driver(parts, deployment).off()})
 
 
-def _driver(deployment: Deployment) -> Any:
-    return power.driver_of(Snapshot.from_json(deployment.snapshot).host)
+def _driver(parts: Parts, deployment: Deployment) -> PowerDriver:
+    return power.driver_of(parts, Snapshot.from_json(deployment.snapshot).host)
 
 
 def _ssh_verify(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
@@ -69,21 +97,60 @@ def _ssh_verify(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> O
         parts, Snapshot.from_json(deployment.snapshot), deployment.reported
     )
     detail = {"checks": [check.as_dict() for check in verdict.checks]}
+
+    def change(session: Session, row: Deployment) -> None:
+        row.verification = verdict.result
+
     if verdict.cause:
-        return Outcome(detail, Event.VERIFICATION_FAILED, printable(verdict.cause))
-    return Outcome(detail, Event.VERIFIED)
+        return Outcome(detail, Event.VERIFICATION_FAILED, printable(verdict.cause), change)
+    return Outcome(detail, Event.VERIFIED, change=change)
 
 
-KINDS = {
-    "power.boot_once": Kind(_power_boot_once),
-    "power.cycle": Kind(_power_cycle, repeatable=False),
-    "power.off": Kind(_power_off),
-    "ssh.verify": Kind(_ssh_verify),
+def _ssh_run(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+    command = Command.model_validate(args)
+    snapshot = Snapshot.from_json(deployment.snapshot)
+    target = verification.target_of(snapshot, deployment.reported)
+    detail: dict[str, Any] = {"command": command.command}
+    if target is None:
+        return Outcome(detail, Event.EFFECT_FAILED, verification.NO_ADDRESS)
+    seconds = command.timeout.total_seconds()
+    try:
+        answer = ssh.execute(target, parts.ssh_key_file, command.command, seconds)
+    except ssh.NotReachable as error:
+        raise TryAgain(str(error)) from None
+    except (ssh.Refused, ssh.Interrupted) as error:
+        return Outcome(detail, Event.EFFECT_FAILED, f"ssh.run: {error}")
+    detail |= {"exit": answer.status, "output": printable(answer.output, _OUTPUT_KEPT)}
+    if answer.status != 0:
+        last = printable(answer.output.strip()[-200:])
+        return Outcome(detail, Event.EFFECT_FAILED, f"ssh.run: ended with {answer.status}: {last}")
+    return Outcome(detail)
+
+
+def _wait(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+    """It has been waited for already: it was not to begin before."""
+    return Outcome()
+
+
+def _approve(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+    """Only when nobody has approved in time: who does ends the effect."""
+    return Outcome({}, Event.EFFECT_FAILED, "nobody has approved it in time")
+
+
+_OUTPUT_KEPT = 2000
+ACTS: dict[str, Callable[[Parts, Deployment, dict[str, Any]], Outcome]] = {
+    "power.boot_once": _power_boot_once,
+    "power.cycle": _power_cycle,
+    "power.off": _power_off,
+    "ssh.run": _ssh_run,
+    "ssh.verify": _ssh_verify,
+    "wait": _wait,
+    APPROVE: _approve,
 }
 
 
 def perform(parts: Parts, effect_id: str, offer: int = 0) -> None:
-    """Carry out one effect and commit what came of it. TryAgain when it may work later.
+    """Carry out one effect and commit what came of it; if it may work later, it is offered again.
 
     Nothing happens when the effect was offered again since: then it is another worker's.
     """
@@ -92,15 +159,14 @@ def perform(parts: Parts, effect_id: str, offer: int = 0) -> None:
         return
     effect, deployment = begun
     try:
-        outcome = _forbidden(parts, deployment) or KINDS[effect.name].act(
-            parts, deployment, effect.args
-        )
+        outcome = _forbidden(parts, deployment) or ACTS[effect.name](parts, deployment, effect.args)
     except PowerRefused as error:
         outcome = Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {error.message}")
-    except PowerError as error:
-        metrics.effects.labels(effect.name, "again").inc()
-        _release(parts, effect_id, offer, error.message)
-        raise TryAgain(error.message) from error
+    except (PowerError, TryAgain) as error:
+        if _tries_later(parts, effect, deployment, str(error)):
+            return
+        cause = f"{effect.name}: {error} (after {effect.attempts} tries)"
+        outcome = Outcome({}, Event.EFFECT_FAILED, cause)
     except Exception as error:
         # A fault of ours, or a driver's: trying again would hide it.
         log.error("effect_crashed", effect=effect.name, deployment=deployment.id, exc_info=True)
@@ -140,6 +206,8 @@ def _begin(parts: Parts, effect_id: str, offer: int) -> tuple[Effect, Deployment
         now = parts.clock()
         if State(deployment.state) not in UNFINISHED:
             effect.ended_at, effect.error = now, "not needed any more: the deployment has ended"
+        elif effect.name == "power.cycle" and deployment.boot_count:
+            effect.ended_at, effect.error = now, "not needed any more: the machine has come"
         elif repeated and not KINDS[effect.name].repeatable:
             effect.ended_at, effect.error = now, "interrupted; whether it was done is not known"
             deployments.note(
@@ -151,17 +219,32 @@ def _begin(parts: Parts, effect_id: str, offer: int) -> tuple[Effect, Deployment
         return None if effect.ended_at else (effect, deployment)
 
 
-def _release(parts: Parts, effect_id: str, offer: int, error: str) -> None:
-    """It failed before it had an effect, so even one that may not repeat may be tried again."""
+def _tries_later(parts: Parts, effect: Effect, deployment: Deployment, error: str) -> bool:
+    """Offer it again after a pause; False when all its tries are used up.
+
+    It failed before it had an effect, so even one that may not be repeated may be tried again.
+    """
+    step = flow.step_of(parts, deployment, effect) or USUAL
+    if effect.attempts >= step.tries:
+        return False
+    metrics.effects.labels(effect.name, "again").inc()
+    pause = min(step.pause * 2 ** (effect.attempts - 1), LONGEST_PAUSE)
     with parts.database.writing() as session:
-        effect = _ours(session, effect_id, offer)
-        if effect is not None:
-            effect.started_at, effect.error = None, error
-            session.add(effect)
+        row = _ours(session, effect.id, effect.offer)
+        if row is not None:
+            row.started_at, row.error = None, error
+            store.offer_later(row, parts.clock() + pause)
+            session.add(row)
+    return True
+
+
+# What is ordered beside a workflow is tried as often as a step that says nothing of it.
+USUAL = Step(do="power.off")
+LONGEST_PAUSE = timedelta(minutes=10)
 
 
 def _finish(parts: Parts, effect_id: str, offer: int, outcome: Outcome) -> None:
-    """Effect, history line and the move it reports are one commit."""
+    """Effect, history line, the move that it reports, and the next step are one commit."""
     with parts.database.writing() as session:
         effect = _ours(session, effect_id, offer)
         if effect is None:
@@ -173,21 +256,25 @@ def _finish(parts: Parts, effect_id: str, offer: int, outcome: Outcome) -> None:
             return
         metrics.effects.labels(effect.name, "failed" if outcome.cause else "done").inc()
         log.info("effect", deployment=deployment.id, effect=effect.name, cause=outcome.cause)
-        detail = {"effect": effect.name, **outcome.detail}
-        if outcome.event is not None:
-            deployments.advance(
-                session, parts, deployment, outcome.event, by="service",
-                cause=outcome.cause, detail=detail,
-            )  # fmt: skip
-        else:
-            deployments.note(session, deployment, effect.name, "service", parts.clock(), **detail)
+        _report(session, parts, deployment, effect, outcome)
         session.add(deployment)
 
 
-def give_up(parts: Parts, effect_id: str, offer: int, error: str) -> None:
-    """All tries are used up: the deployment fails with the last thing seen."""
-    with parts.database.reading() as session:
-        effect = store.get(session, effect_id)
-    if effect is not None:
-        cause = f"{effect.name}: {error} (after {effect.attempts} tries)"
-        _finish(parts, effect_id, offer, Outcome({}, Event.EFFECT_FAILED, cause))
+def _report(
+    session: Session, parts: Parts, deployment: Deployment, effect: Effect, outcome: Outcome
+) -> None:
+    detail = {"effect": effect.name, **outcome.detail}
+    step = flow.step_of(parts, deployment, effect)
+    event, now = outcome.event, parts.clock()
+    if outcome.change is not None:
+        outcome.change(session, deployment)
+    if event is Event.EFFECT_FAILED and step is not None and step.on_failure == "go_on":
+        detail, event = {**detail, "failed": outcome.cause}, None
+    if event is not None:
+        deployments.advance(
+            session, parts, deployment, event, by="service", cause=outcome.cause, detail=detail
+        )
+    else:
+        deployments.note(session, deployment, effect.name, "service", now, **detail)
+    if effect.step is not None and deployment.state == effect.state:
+        deployments.go_on(session, parts, deployment, effect.step)

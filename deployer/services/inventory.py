@@ -33,7 +33,7 @@ def find_host(session: Session, name: str) -> Host:
 def save_host(session: Session, parts: Parts, host: Host | None, spec: HostSpec) -> Host:
     """Create (`host` is None) or change; Conflict names whose name, MAC or UUID it is already."""
     _refuse_masks(spec)
-    power.driver_of(spec)
+    power.check(spec)
     own = host.id if host else None
     holder = hosts.by_name(session, spec.name)
     if holder is not None and holder.id != own:

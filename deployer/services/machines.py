@@ -28,7 +28,7 @@ from deployer.core.text import printable
 from deployer.core.tokens import Purpose, deployment_of
 from deployer.errors import Invalid, NotFound, TooLarge
 from deployer.observe import metrics
-from deployer.services import deployments, power, secrets
+from deployer.services import deployments, local_boot, power, secrets
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store import hosts
@@ -237,6 +237,10 @@ def phone_home(
     _close_answers(deployment, parts.clock())
     if State(deployment.state) in UNFINISHED:
         deployment.reported = {**deployment.reported, **reported}
+    if event is MachineEvent.FIRST_BOOT and deployment.state == State.FIRST_BOOT:
+        local_boot.came_home(session, parts, deployment)
+    if "facts" in reported:
+        _learn(session, deployment, parts.clock(), system=reported["facts"])
     cause = _failure(body) if event is MachineEvent.INSTALLER_FAILED else None
     deployments.advance(
         session, parts, deployment, Event(event), by=f"machine {address}", cause=cause,
@@ -311,7 +315,7 @@ def progress(session: Session, parts: Parts, token: str, message: Progress, addr
 
 def _patience(parts: Parts, deployment: Deployment) -> timedelta:
     spec = Snapshot.from_json(deployment.snapshot).host
-    controls = power.driver_of(spec).controls_power
+    controls = power.controls_power(spec)
     return parts.settings.patience(State(deployment.state), power_control=controls)
 
 
@@ -341,6 +345,7 @@ def choose_disk(
     system = (snapshot.image or {}).get("min_disk_size", 0)
     needed = snapshot.profile.storage.needs(system)
     by, now = f"machine {address}", parts.clock()
+    _learn(session, deployment, now, disks=[disk.model_dump(mode="json") for disk in reported])
     try:
         storage = snapshot.profile.storage
         disks = disk_rule.choose(storage.disk, reported, needed, DISKS_OF[storage.layout])
@@ -363,6 +368,11 @@ def choose_disk(
         )  # fmt: skip
         session.add(deployment)
     return {"action": "proceed", "disk": chosen[0], "disks": chosen}
+
+
+def _learn(session: Session, deployment: Deployment, now: datetime, **facts: Any) -> None:
+    if deployment.host_id is not None:  # it may have been deleted meanwhile
+        hosts.learn(session, deployment.host_id, now, **facts)
 
 
 def _refuse_other_disks(deployment: Deployment, disks: list[Disk]) -> None:

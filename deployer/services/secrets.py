@@ -1,7 +1,8 @@
-"""Secrets that profiles name, such as a disk's passphrase: given once, shown to nobody.
+"""Secrets that profiles and hosts name, such as a disk's passphrase: given once, shown to nobody.
 
 They are stored encrypted under a key derived from the server's own (HKDF, RFC 5869), and leave us
-only within an answer file, whose token is dead when the installer has it.
+only within an answer file, whose token is dead when the installer has it, or towards the BMC of
+the host that names them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlmodel import Session, select
 
+from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
 from deployer.errors import ConfigurationError, Conflict, Finding, Invalid, NotFound
 from deployer.services.parts import Parts
 from deployer.store import secrets as store
-from deployer.store.tables import Profile, Secret
+from deployer.store.tables import Host, Profile, Secret
 
 _LONGEST = 128
 
@@ -51,7 +53,7 @@ def _unfit(problem: str, name: str) -> Invalid:
 
 
 def delete(session: Session, name: str) -> None:
-    """Conflict while a profile names it."""
+    """Conflict while a profile or a host names it."""
     row = store.get(session, name)
     if row is None:
         raise NotFound(
@@ -60,21 +62,33 @@ def delete(session: Session, name: str) -> None:
         )  # fmt: skip
     for profile in session.exec(select(Profile)).all():
         if name in ProfileSpec.model_validate(profile.spec).secret_names():
-            raise Conflict(
-                f"the profile {profile.name} names the secret {name}", field="name", value=name,
-                remedy="change or delete that profile first",
-            )  # fmt: skip
+            raise _in_use(f"profile {profile.name}", name)
+    for host in session.exec(select(Host)).all():
+        if name in HostSpec.model_validate(host.spec).secret_fields().values():
+            raise _in_use(f"host {host.name}", name)
     session.delete(row)
     session.flush()
 
 
+def _in_use(user: str, name: str) -> Conflict:
+    return Conflict(
+        f"the {user} names the secret {name}", field="name", value=name,
+        remedy=f"change or delete that {user.split()[0]} first",
+    )  # fmt: skip
+
+
 def values_for(session: Session, parts: Parts, profile: ProfileSpec) -> dict[str, str]:
     """The secrets that a profile names; Invalid names the first that is not there."""
+    return values_of(session, parts, profile.secret_fields(), f"the profile {profile.name}")
+
+
+def values_of(session: Session, parts: Parts, fields: dict[str, str], owner: str) -> dict[str, str]:
+    """By name, for `fields` (field → name of a secret) of `owner`; Invalid as above."""
     found = {}
-    for field, name in profile.secret_fields().items():
+    for field, name in fields.items():
         row = store.get(session, name)
         if row is None:
-            message = f"the profile {profile.name} names the secret {name}, which is not there"
+            message = f"{owner} names the secret {name}, which is not there"
             remedy = f"run `deployer secret set {name}`, or POST it to /api/v1/secrets"
             finding = Finding(message, remedy, field=field, value=name)
             raise Invalid(

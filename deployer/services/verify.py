@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from deployer.answers.context import Snapshot
 from deployer.core import checks
 from deployer.core.checks import Check
 from deployer.core.profiles import Verify
-from deployer.services import ssh
+from deployer.drivers import ssh
 from deployer.services.parts import Parts
 
 # A machine calls home as soon as its network is up; its SSH server may need a while longer.
 _PATIENCE_SECONDS = 120
 _PAUSE_SECONDS = 3
+_PORT_SECONDS = 3
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`cause` is empty when every check held."""
+    """`cause` is empty when every check held; without checks, nobody could look."""
 
     checks: list[Check]
     cause: str | None = None
+
+    @property
+    def result(self) -> Literal["verified", "differs", "unverified"]:
+        if self.cause is None:
+            return "verified"
+        return "differs" if self.checks else "unverified"
 
 
 def verify(
@@ -38,14 +46,11 @@ def verify(
 ) -> Verdict:
     """Try until somebody answers, `patience` seconds at the most; a refusal ends it at once."""
     wanted = snapshot.profile.verify or Verify()
-    address = address_of(snapshot, reported)
-    if address is None:
-        return Verdict([], "no address to log in to: the machine reported none that may be used;"
-                           " set `ssh: {address: ...}` for the host")  # fmt: skip
-    target = ssh.Target(address, snapshot.host.ssh.port, tuple(reported.get("ssh_host_keys", ())))
-    commands = dict(checks.COMMANDS)
-    if wanted.packages:
-        commands["packages"] = checks.package_command(wanted.packages)
+    target = target_of(snapshot, reported)
+    if target is None:
+        return Verdict([], f"{_UNVERIFIED}: {NO_ADDRESS}")
+    expected = _expected(snapshot, reported)
+    commands = checks.commands(wanted, expected)
     end = time.monotonic() + patience
     while True:
         try:
@@ -55,11 +60,47 @@ def verify(
             return Verdict([], str(refusal))
         except ssh.NotReachable as problem:
             if time.monotonic() > end:
-                return Verdict([], f"installed, not verified: {problem}")
+                return Verdict([], f"{_UNVERIFIED}: {problem}")
             sleep(_PAUSE_SECONDS)
-    done = checks.judge(outputs, snapshot.host.name, reported.get("disks", []), wanted)
+    done = checks.judge(outputs, expected, wanted, _open_ports(target.address, wanted.ports))
     wrong = [str(check) for check in done if not check.ok]
     return Verdict(done, "not as asked: " + "; ".join(wrong) if wrong else None)
+
+
+def _expected(snapshot: Snapshot, reported: dict[str, Any]) -> checks.Expected:
+    interfaces = snapshot.host.network.interfaces
+    return checks.Expected(
+        snapshot.host.name, reported.get("disks", []), snapshot.profile.storage.layout,
+        tuple(address for each in interfaces for address in each.addresses),
+    )  # fmt: skip
+
+
+def _open_ports(address: str, ports: list[int]) -> list[int]:
+    """Those that answer from here: what a firewall keeps from us is not open."""
+    return [port for port in ports if _answers(address, port)]
+
+
+def _answers(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), _PORT_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+_UNVERIFIED = "installed, not verified"
+NO_ADDRESS = (
+    "no address to log in to: the machine reported none that may be used; set"
+    " `ssh: {address: ...}` for the host"
+)
+
+
+def target_of(snapshot: Snapshot, reported: dict[str, Any]) -> ssh.Target | None:
+    """Where to log in, and by which host keys the machine is known; None without an address."""
+    address = address_of(snapshot, reported)
+    if address is None:
+        return None
+    return ssh.Target(address, snapshot.host.ssh.port, tuple(reported.get("ssh_host_keys", ())))
 
 
 def address_of(snapshot: Snapshot, reported: dict[str, Any]) -> str | None:

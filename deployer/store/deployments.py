@@ -53,6 +53,12 @@ def overdue(session: Session, now: datetime, limit: int) -> list[str]:
     return list(session.exec(query.order_by(col(Deployment.deadline)).limit(limit)).all())
 
 
+def not_come(session: Session, now: datetime, limit: int) -> list[str]:
+    """Those whose machine has not asked for its boot script within the time for it."""
+    query = select(Deployment.id).where(col(Deployment.boot_awaited_until) < now)
+    return list(session.exec(query.order_by(col(Deployment.boot_awaited_until)).limit(limit)))
+
+
 def count_by_state(session: Session) -> dict[str, int]:
     query = select(Deployment.state, func.count()).group_by(Deployment.state)
     return dict(session.exec(query).all())

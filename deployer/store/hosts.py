@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, func, or_
 from sqlmodel import Session, col, select
 
 from deployer.core.ids import new_id
 from deployer.core.inventory import HostSpec
-from deployer.store.tables import Deployment, Host, HostLabel, HostMac
+from deployer.store.tables import Deployment, Host, HostFacts, HostLabel, HostMac
 
 
 def by_id(session: Session, id_: str) -> Host | None:
@@ -45,6 +46,18 @@ def nics_by_deployment(session: Session, state: str) -> dict[str, str]:
         .where(Deployment.state == state, col(Deployment.ended_at).is_(None))
     )
     return dict(session.exec(query).all())
+
+
+def facts(session: Session, host_id: str) -> HostFacts | None:
+    return session.get(HostFacts, host_id)
+
+
+def learn(session: Session, host_id: str, now: datetime, **learned: Any) -> None:
+    """Keep what the machine showed; of each name the latest counts."""
+    row = session.get(HostFacts, host_id) or HostFacts(host_id=host_id, updated_at=now)
+    row.facts, row.updated_at = {**row.facts, **learned}, now
+    session.add(row)
+    session.flush()
 
 
 def by_uuid(session: Session, uuid: str) -> Host | None:

@@ -44,6 +44,20 @@ def _json() -> Any:
     return Field(sa_column=Column(JSON, nullable=False), default_factory=dict)
 
 
+class JsonList(TypeDecorator[list[Any]]):
+    """A list; empty in rows that are older than its column."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_result_value(self, value: list[Any] | None, dialect: Dialect) -> list[Any]:
+        return value or []
+
+
+def _json_list() -> Any:
+    return Field(sa_column=Column(JsonList, nullable=True), default_factory=list)
+
+
 def _moment(*, nullable: bool = False, index: bool = False) -> Any:
     column: Column[datetime] = Column(UtcDateTime, nullable=nullable, index=index)
     return Field(default=None, sa_column=column) if nullable else Field(sa_column=column)
@@ -60,6 +74,18 @@ class Host(SQLModel, table=True):
     protected: bool = False
     spec: dict[str, Any] = _json()
     created_at: datetime = _moment()
+    updated_at: datetime = _moment()
+
+
+class HostFacts(SQLModel, table=True):
+    """What a host's machine showed of itself; apart from what its operator wrote."""
+
+    __tablename__ = "host_facts"
+
+    host_id: str = Field(
+        sa_column=Column(ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True)
+    )
+    facts: dict[str, Any] = _json()
     updated_at: datetime = _moment()
 
 
@@ -127,6 +153,12 @@ class Deployment(SQLModel, table=True):
             sqlite_where=text("ended_at IS NULL"),
             postgresql_where=text("ended_at IS NULL"),
         ),
+        Index(
+            "ix_deployments_boot_awaited_until",
+            "boot_awaited_until",
+            sqlite_where=text("boot_awaited_until IS NOT NULL"),
+            postgresql_where=text("boot_awaited_until IS NOT NULL"),
+        ),
     )
 
     id: str = Field(primary_key=True)
@@ -154,6 +186,14 @@ class Deployment(SQLModel, table=True):
     boot_mac: str | None = None
     boot_first_at: datetime | None = _moment(nullable=True)
     boot_count: int = 0
+    # Ways in which the next start was led to us, the latest last, and until when we wait for the
+    # machine before the next one is tried.
+    boot_tries: list[dict[str, Any]] = _json_list()
+    boot_awaited_until: datetime | None = _moment(nullable=True)
+    # Ways to its own disk that the machine was given after the installer, the latest last.
+    local_tries: list[dict[str, Any]] = _json_list()
+    # verified, differs, or unverified: installed, and nobody could look.
+    verification: str | None = None
     answers_address: str | None = None
     answers_first_at: datetime | None = _moment(nullable=True)
     answers_closed_at: datetime | None = _moment(nullable=True)
@@ -209,7 +249,15 @@ class Effect(SQLModel, table=True):
     )
     name: str
     args: dict[str, Any] = _json()
+    # The step of the workflow that it is, and the state which that stands in; none for what was
+    # ordered beside it.
+    state: str | None = None
+    step: int | None = None
     created_at: datetime = _moment()
+    # Effects are told apart by these where not all may run at once.
+    rack: str | None = None
+    bmc: str | None = None
+    not_before: datetime | None = _moment(nullable=True)
     dispatched_at: datetime | None = _moment(nullable=True)
     # Whoever carries it out renews this; once it has run out, the work is offered again, and the
     # count of offers fences off the one before.
@@ -283,6 +331,19 @@ class Secret(SQLModel, table=True):
     ciphertext: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     updated_at: datetime = _moment()
     updated_by: str = ""
+
+
+class Experience(SQLModel, table=True):
+    """Of several ways to one end, which one was seen to work on a kind of machine."""
+
+    __tablename__ = "experience"
+
+    purpose: str = Field(primary_key=True)
+    product: str = Field(primary_key=True)
+    way: str = Field(primary_key=True)
+    worked: int = 0
+    failed: int = 0
+    last_at: datetime = _moment()
 
 
 class Fact(SQLModel, table=True):

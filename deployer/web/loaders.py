@@ -28,7 +28,7 @@ from deployer.core.text import is_plain_line
 from deployer.errors import DeployerError, NotFound, Unavailable
 from deployer.netboot import menus
 from deployer.observe import log_request, measurement
-from deployer.services import boot, media
+from deployer.services import boot, local_boot, media
 from deployer.services.parts import Parts
 from deployer.web.http import (
     as_problem,
@@ -81,7 +81,15 @@ class _Asked(NamedTuple):
 def _asking(asked: _Asked) -> boot.Asking:
     uuid, serial = (unquote_plus(asked.shown.get(name, "")) for name in ("uuid", "serial"))
     request = BootRequest(asked.mac, asked.address, _uuid(uuid), _fact(serial))
-    return boot.Asking(request, asked.firmware, asked.arch)
+    product = _product(asked.shown, asked.firmware)
+    return boot.Asking(request, asked.firmware, asked.arch, product)
+
+
+def _product(shown: dict[str, str], firmware: Firmware) -> str:
+    maker, product = (
+        _fact(unquote_plus(shown.get(name, ""))) or "" for name in ("manufacturer", "product")
+    )
+    return local_boot.product_of(maker, product, firmware)
 
 
 @lru_cache(maxsize=1024)
@@ -149,7 +157,8 @@ class Loaders:
                 mac = canonical_mac(unquote_plus(shown.get("mac", "")))
             except ValueError:
                 mac = ""
-            answer = self.glances(mac, firmware, arch) if mac else None
+            product = _product(shown, firmware) if mac and self.glances.proven.ways else ""
+            answer = self.glances(mac, firmware, arch, product) if mac else None
         return _Asked(shown, address, mac, firmware, arch, limited, answer)
 
     async def _answer(self, request: Request) -> Response:

@@ -15,6 +15,7 @@ from deployer.store.tables import (
     Deployment,
     HistoryEntry,
     Host,
+    HostFacts,
     Image,
     Profile,
     Secret,
@@ -35,12 +36,21 @@ def host(row: Host, state: str | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def host_facts(row: HostFacts | None) -> dict[str, Any]:
+    """What its machine showed of itself, and when it did last; empty where nothing is known."""
+    if row is None:
+        return {"facts": {}, "facts_at": None}
+    return {"facts": row.facts, "facts_at": moment(row.updated_at)}
+
+
 def _masked(power: dict[str, Any]) -> dict[str, Any]:
-    """Driver settings, at any depth, without what could open a BMC."""
+    """Driver settings, at any depth, without what could open a BMC; names of secrets are fine."""
     secret = ("password", "secret", "token", "key")
     shown: dict[str, Any] = {}
     for name, value in power.items():
-        if value is not None and any(word in name.lower() for word in secret):
+        if isinstance(value, dict) and list(value) == ["secret"]:
+            shown[name] = value
+        elif value is not None and any(word in name.lower() for word in secret):
             shown[name] = MASK
         else:
             shown[name] = _masked(value) if isinstance(value, dict) else value
@@ -77,6 +87,7 @@ def deployment(row: Deployment) -> dict[str, Any]:
         "deadline": moment(row.deadline),
         "ended_at": moment(row.ended_at),
         "cause": row.cause,
+        "verification": row.verification,
         "retry_of": row.retry_of,
         "vars": row.vars,
         "progress": row.progress or None,

@@ -188,8 +188,8 @@ def test_an_operators_family_of_the_same_name_replaces_ours(folder: Folder) -> N
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("label: x\n", "test/family.yaml: installer: Field required"),
-        (FAMILY + "colour: red\n", "test/family.yaml: colour: Extra inputs are not permitted"),
+        ("label: x\n", "test/family.yaml, line 1: installer: Field required"),
+        (FAMILY + "colour: red\n", "test/family.yaml, line 8: colour: Extra inputs"),
         (FAMILY + "label: again\n", "test/family.yaml, line 8: the key 'label' is written twice"),
         (FAMILY.replace("live_image", "nosuch"), "nosuch"),
         ("- a list\n", "must be a mapping"),

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from deployer.cli import apply
+from deployer.cli import apply, compare
+from deployer.cli.compare import Difference
 from deployer.services.people import Role
 from deployer.store import people as people_store
 from tests.cli.conftest import Run, Server
@@ -93,6 +94,13 @@ def test_a_secret_is_not_shown_and_does_not_always_differ(
     assert "1 changed" in run("apply", "-f", fleet).out
     assert "0 changed" in run("apply", "-f", fleet).out
     assert "1 changed" in run("apply", "-f", fleet, "--secrets").out
+
+
+def test_the_name_of_a_secret_is_shown() -> None:
+    named = Difference("power.password.secret", "bmc-a1", "bmc-a2")
+    assert compare.lines(named) == ["power.password.secret: bmc-a1 → bmc-a2"]
+    held = Difference("power.password", None, "letmein")
+    assert compare.lines(held) == ["power.password: (secret) set"]
 
 
 def test_what_show_prints_can_be_applied(known: Server, folder: Path, run: Run) -> None:

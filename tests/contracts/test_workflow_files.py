@@ -9,10 +9,11 @@ import pytest
 from deployer import resources
 from deployer.answers.families import load_model
 from deployer.app import load_workflows
+from deployer.core.effects import KINDS
 from deployer.core.lifecycle import RESTING, Event, State, next_state
 from deployer.core.workflows import Workflow
 from deployer.errors import ConfigurationError
-from deployer.services.effects import KINDS
+from deployer.services.effects import ACTS
 from deployer.settings import Settings
 
 FILES = sorted(resources.folder("workflows").glob("*.yaml"))
@@ -27,12 +28,11 @@ def test_a_workflow_is_called_as_its_file(file: Path) -> None:
 
 
 @every_file
-@pytest.mark.parametrize("verify", [True, False])
-def test_it_asks_for_known_work_and_says_what_makes_sense_there(file: Path, verify: bool) -> None:
+@pytest.mark.parametrize("holding", [{"verify"}, set()], ids=["verified", "unverified"])
+def test_it_says_what_makes_sense_there(file: Path, holding: set[str]) -> None:
     workflow = load_model(Workflow, file)
     for state in State:
-        for step in workflow.steps(state, {"verify": verify}):
-            assert step.do is None or step.do in KINDS
+        for _, step in workflow.steps(state, holding):
             assert step.say is None or next_state(state, step.say) is not None
 
 
@@ -42,10 +42,10 @@ def test_it_gets_out_of_every_state_that_is_our_turn(file: Path) -> None:
     reports = {"power.boot_once": Event.START, "ssh.verify": Event.VERIFIED}
     workflow = load_model(Workflow, file)
     for state in (State.QUEUED, State.VERIFYING):
-        for verify in (True, False):
-            steps = workflow.steps(state, {"verify": verify})
+        for holding in ({"verify"}, set[str]()):
+            steps = [step for _, step in workflow.steps(state, holding)]
             said = {step.say for step in steps} | {reports.get(step.do or "") for step in steps}
-            assert any(event and next_state(state, event) for event in said), (state, verify)
+            assert any(event and next_state(state, event) for event in said), (state, holding)
 
 
 @every_file
@@ -57,7 +57,16 @@ def test_it_orders_nothing_for_a_deployment_that_has_ended(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (STEP % ("booting", "{do: power.kick}"), "on.booting: there is no effect 'power.kick'"),
+        (STEP % ("booting", "{do: power.kick}"), "w.yaml, line 3: on.booting.0.do: there is no"),
+        (STEP % ("queued", "{do: wait}"), "with.for of wait: Field required"),
+        (STEP % ("queued", "{do: wait, with: {for: soon}}"), "a time such as 90s"),
+        (STEP % ("queued", "{do: power.off, with: {hard: 1}}"), "with.hard of power.off: Extra"),
+        (
+            STEP % ("queued", "{do: power.off, when: sunny}"),
+            "must be verify, power_control",
+        ),
+        (STEP % ("queued", "{do: power.off, tries: 0}"), "greater than or equal to 1"),
+        (STEP % ("queued", "{do: power.off, say: start}"), "write one"),
         (STEP % ("asleep", "{do: power.off}"), "on.asleep"),
         (STEP % ("ready", "{do: power.off}"), "ready"),
         ("name: w\nlabel: W\non: {}\n", "on: Field required"),
@@ -74,3 +83,7 @@ def test_a_workflow_that_cannot_work_stops_the_start(tmp_path: Path, text: str, 
 def test_an_operators_workflow_wins_over_ours(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("name: install\nlabel: Mine\n'on': {}\n")
     assert load_workflows(Settings(workflows=tmp_path))["install"].label == "Mine"
+
+
+def test_what_a_workflow_may_order_is_what_can_be_done() -> None:
+    assert set(ACTS) == set(KINDS)

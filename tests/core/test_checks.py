@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from deployer.core.checks import COMMANDS, judge, package_command
+from deployer.core.checks import (
+    COMMANDS,
+    Expected,
+    commands,
+    judge,
+    package_command,
+    service_command,
+)
 from deployer.core.profiles import Verify
 
 OS_RELEASE = """\
@@ -47,17 +54,15 @@ def wrong(
 ) -> list[str]:
     """What does not hold, in words."""
     outputs = {"os_release": OS_RELEASE, "hostname": "web01\n", "disks": LSBLK, "packages": DPKG}
-    checks = judge(
-        {**outputs, **out}, "web01.example.org", [disk] if disk else [],
-        Verify.model_validate(verify or {}),
-    )  # fmt: skip
+    expected = Expected("web01.example.org", [disk] if disk else [])
+    checks = judge({**outputs, **out}, expected, Verify.model_validate(verify or {}))
     return [str(check) for check in checks if not check.ok]
 
 
 def test_a_system_as_asked_for_passes_every_check() -> None:
     outputs = {"os_release": OS_RELEASE, "hostname": "web01\n", "disks": LSBLK, "packages": DPKG}
     verify = Verify(release="12", packages=["openssh-server", "libc6"])
-    checks = judge(outputs, "web01", [DISK], verify)
+    checks = judge(outputs, Expected("web01", [DISK]), verify)
     assert [(check.name, check.found, check.ok) for check in checks] == [
         ("hostname", "web01", True),
         ("release", "12", True),
@@ -211,5 +216,111 @@ MIRRORED = """\
 def test_a_mirror_lies_on_both_its_disks_and_on_no_other(serials: list[str], ok: bool) -> None:
     chosen = [{**DISK, "serial": serial} for serial in serials]
     outputs = {"os_release": OS_RELEASE, "hostname": "web01\n", "disks": MIRRORED}
-    checks = judge(outputs, "web01", chosen, Verify())
+    checks = judge(outputs, Expected("web01", chosen), Verify())
     assert {check.name: check.ok for check in checks}["disk"] is ok
+
+
+# --- layout, addresses, services, ports, commands ----------------------------------------------
+
+
+def found(outputs: dict[str, str], expected: Expected, **verify: Any) -> dict[str, bool]:
+    given = {"os_release": OS_RELEASE, "hostname": "web01\n", "disks": LSBLK, **outputs}
+    return {c.name: c.ok for c in judge(given, expected, Verify.model_validate(verify))}
+
+
+@pytest.mark.parametrize(
+    ("layout", "disks", "ok"),
+    [
+        ("lvm", LSBLK, True), ("raid1", LSBLK, False), ("encrypted", LSBLK, False),
+        ("raid1", MIRRORED, True), ("lvm", MIRRORED, False), ("lvm", "not JSON", False),
+        ("encrypted", LSBLK.replace('"type":"lvm"', '"type":"crypt"'), True),
+        ("lvm", LSBLK.replace(',"/"]', "]"), False),
+    ],
+)  # fmt: skip
+def test_the_root_lies_in_the_layout_that_was_asked_for(layout: str, disks: str, ok: bool) -> None:
+    expected = Expected("web01", [DISK], layout)
+    assert found({"disks": disks}, expected)["layout"] is ok
+
+
+def test_static_addresses_are_set_whatever_their_spelling() -> None:
+    own = subprocess.run(
+        ["ip", "-o", "address", "show"], capture_output=True, text=True, check=True
+    )
+    expected = Expected("web01", addresses=("127.0.0.1/8", "0:0::1/128", "192.0.2.9/24"))
+    assert found({"addresses": own.stdout}, expected) == {
+        "hostname": True, "address 127.0.0.1": True, "address ::1": True,
+        "address 192.0.2.9": False,
+    }  # fmt: skip
+
+
+BSD = "em0: flags=8843<UP>\n\tinet 10.0.0.7 netmask 0xffffff00\n\tinet6 fe80::1%em0 prefixlen 64\n"
+
+
+def test_the_addresses_of_a_bsd_are_read_too() -> None:
+    expected = Expected("web01", addresses=("10.0.0.7/24", "10.0.0.8/24"))
+    assert list(found({"addresses": BSD}, expected).values()) == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("programs", "said"),
+    [
+        ({"systemctl": 'echo active; [ "$2" = nginx ]'}, "active"),
+        ({"systemctl": "echo failed; exit 3"}, "failed"),
+        ({"rc-service": '[ "$1 $2" = "nginx status" ]'}, "active"),
+        ({"service": '[ "$1 $2" = "nginx status" ]'}, "active"),
+        ({"rc-service": "exit 1", "service": "exit 1"}, "inactive"),
+        ({}, "inactive"),
+    ],
+)
+def test_a_service_is_asked_for_as_the_system_knows_it(
+    tmp_path: Path, programs: dict[str, str], said: str
+) -> None:
+    for name, body in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["/bin/sh", "-c", service_command("nginx")], env={"PATH": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == said
+    wanted = found({"service nginx": done.stdout}, Expected("web01"), services=["nginx"])
+    assert wanted["service nginx"] is (said == "active")
+
+
+@pytest.mark.parametrize(
+    ("run", "expect", "ok"),
+    [
+        ("true", None, True), ("false", None, False), ("echo hello", "hell", True),
+        ("echo hello", "bye", False), ("echo hello >&2", "hello", True),
+        ("printf no-end-of-line", "line", True), ("echo 0; exit 3", "0", False),
+        ("exit 0", None, True), ("echo a # with a comment", "a", True),
+    ],
+)  # fmt: skip
+def test_a_command_ends_well_and_prints_what_it_should(
+    run: str, expect: str | None, ok: bool
+) -> None:
+    check = {"run": run, **({"expect": expect} if expect else {})}
+    verify = Verify.model_validate({"commands": [check]})
+    command = commands(verify, Expected("web01"))["command 0"]
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    judged = found({"command 0": done.stdout}, Expected("web01"), commands=[check])
+    assert judged[f"command {run}"] is ok
+
+
+def test_a_port_counts_when_it_answered_us() -> None:
+    outputs = {"hostname": "web01\n", "disks": LSBLK, "os_release": OS_RELEASE}
+    verify = Verify(ports=[80, 443])
+    checks = judge(outputs, Expected("web01"), verify, open_ports=[443])
+    assert [(c.name, c.found, c.ok) for c in checks][1:] == [
+        ("port 80", "no answer", False), ("port 443", "open", True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"services": ["a b"]}, {"services": ["$(x)"]}, {"ports": [0]}, {"ports": [70000]},
+     {"commands": [{"run": ""}]}, {"commands": [{"run": "x", "expects": "y"}]}],
+)  # fmt: skip
+def test_what_cannot_be_checked_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="validation error"):
+        Verify.model_validate(wrong)

@@ -12,16 +12,15 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from dbos import DBOS
 from fastapi.testclient import TestClient
 
-from deployer import engine
 from deployer.app import create_operator_app
+from deployer.core.workflows import Step
 from deployer.drivers.power.fake import Fake
 from deployer.engine import Background, Worker
 from deployer.errors import PowerError, PowerRefused
 from deployer.observe import metrics
-from deployer.services import effects
+from deployer.services import effects, flow
 from deployer.services.parts import Parts
 from deployer.store import effects as store
 from deployer.store.tables import Effect
@@ -34,10 +33,8 @@ on_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three tries within a moment, instead of six within half a minute."""
-    step = DBOS.step(
-        name="perform", retries_allowed=True, max_attempts=3, interval_seconds=0.02, backoff_rate=1
-    )
-    monkeypatch.setattr(engine, "_perform_step", step(engine._perform))
+    usual = Step(do="power.off", tries=3, pause=0.02)
+    monkeypatch.setattr(flow, "step_of", lambda *_: usual)
 
 
 def _knows_switch(service: Service, name: str, fails: int = 0) -> None:
@@ -83,7 +80,7 @@ def test_an_effect_that_never_works_fails_the_deployment_with_what_the_switch_sa
 def test_a_driver_that_crashes_fails_the_deployment_with_its_words(
     worker: Worker, real: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Fake, "boot_once", lambda self: 1 / 0)
+    monkeypatch.setattr(Fake, "_boot_once", lambda *_: 1 / 0)
     _knows_switch(real, "crashing")
     id_ = real.queues()
     until(lambda: real.state(id_) == "failed")
@@ -97,13 +94,13 @@ def test_dead_switches_do_not_hold_up_the_others(
 ) -> None:
     over: list[bool] = []
 
-    def boot_once(switch: Fake) -> str:
+    def boot_once(switch: Fake, *_: object) -> str:
         if switch.settings.name != "good":
             until(lambda: over, 30)
             raise PowerRefused("dead")
         return "done"
 
-    monkeypatch.setattr(Fake, "boot_once", boot_once)
+    monkeypatch.setattr(Fake, "_boot_once", boot_once)
     _knows_switch(real, "good")
     for number in range(40):
         mac = f"52:54:00:00:01:{number:02x}"
@@ -128,12 +125,12 @@ def test_f031_an_effect_that_is_handed_over_again_while_it_runs_runs_once(
     calls: list[str] = []
     over: list[bool] = []
 
-    def boot_once(switch: Fake) -> str:
+    def boot_once(switch: Fake, *_: object) -> str:
         calls.append("boot_once")
         until(lambda: over)
         return "done"
 
-    monkeypatch.setattr(Fake, "boot_once", boot_once)
+    monkeypatch.setattr(Fake, "_boot_once", boot_once)
     mark, forgot = store.mark_dispatched, list[object]()
     monkeypatch.setattr(store, "mark_dispatched", lambda *what: forgot.append(what))
     _knows_switch(real, "twice")
@@ -212,7 +209,7 @@ def test_a_lease_is_renewed_while_the_switch_takes_its_time(
     worker: Worker, real: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate: list[bool] = []
-    monkeypatch.setattr(Fake, "boot_once", lambda self: until(lambda: gate) and "done")
+    monkeypatch.setattr(Fake, "_boot_once", lambda *_: until(lambda: gate) and "done")
     _knows_switch(real, "slow")
     id_ = real.queues()
     until(lambda: worker.in_hand)

@@ -71,7 +71,7 @@ def test_f002_a_call_repeated_because_its_answer_was_lost_gets_the_same_answer_a
     assert {(answer.status_code, answer.text) for answer in answers} == {(200, "ok\n")}
     moves = [line["event"] for line in service.history(id_) if line["to"]]
     assert moves.count(event) <= 1
-    ordered = [effect.name for effect in service._undispatched()]
+    ordered = [effect.name for effect in service.waiting()]
     assert ordered == (["ssh.verify"] if event == "first_boot" else [])
 
 

@@ -229,6 +229,6 @@ def test_f042_an_effect_that_was_under_way_when_it_was_cancelled_arms_nothing(
         return result
 
     monkeypatch.setattr(effects, "_begin", cancelled_meanwhile)
-    effects.perform(many.parts, many._undispatched()[0].id)
+    effects.perform(many.parts, many.waiting()[0].id)
     assert many.state(id_) == "cancelled"
     assert not many.machine().is_offered_an_installer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -216,4 +217,4 @@ def test_a_family_that_tells_nonsense_of_its_media_is_refused(
     assert right in OWN
     with pytest.raises(ConfigurationError, match=words) as refused:
         own_families(tmp_path, OWN.replace(right, wrong))
-    assert "appliance/family.yaml: media.0" in refused.value.message
+    assert re.search(r"appliance/family.yaml, line \d+: media.0", refused.value.message)

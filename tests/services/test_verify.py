@@ -16,7 +16,8 @@ from deployer.answers.context import Snapshot
 from deployer.core.checks import COMMANDS
 from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
-from deployer.services import keys, ssh, verify
+from deployer.drivers import ssh
+from deployer.services import keys, verify
 from deployer.services.verify import Verdict
 from tests.support.postgres import free_port
 from tests.support.ssh_server import SshServer, new_key
@@ -41,7 +42,7 @@ class Installed:
     def __init__(self, folder: Path) -> None:
         self.key_file, self.public_key = keys.ssh_key(folder)
 
-    def verify(self, port: int, host_keys: list[str], patience: float = 0) -> Verdict:
+    def verify(self, port: int, host_keys: list[str], patience: float = 0, **more: Any) -> Verdict:
         snapshot = Snapshot(
             HostSpec.model_validate({
                 "name": "web01", "macs": ["52:54:00:12:34:56"],
@@ -49,7 +50,7 @@ class Installed:
             }),
             ProfileSpec.model_validate({
                 "name": "web", "os": "image", "release": "debian-12",
-                "verify": {"release": "12", "packages": ["openssh-server"]},
+                "verify": {"release": "12", "packages": ["openssh-server"], **more},
             }),
             None, {},
         )  # fmt: skip
@@ -86,6 +87,22 @@ def test_a_machine_as_asked_for_is_verified(installed: Installed) -> None:
     assert len(server.commands) == 4 and server.asked_for_more == []
 
 
+def test_ports_are_asked_from_here(installed: Installed) -> None:
+    closed = free_port()
+    with SshServer(healthy, installed.public_key) as server:
+        ports = [server.port, closed]
+        verdict = installed.verify(server.port, [server.host_key_line], ports=ports)
+    assert verdict.result == "differs"
+    assert verdict.cause == f"not as asked: port {closed}: no answer (expected open)"
+
+
+def test_who_could_not_look_says_so_and_no_more(installed: Installed) -> None:
+    key = f"ssh-ed25519 {new_key().get_base64()}"
+    verdict = installed.verify(free_port(), [key])
+    assert verdict.result == "unverified"
+    assert str(verdict.cause).startswith("installed, not verified: ")
+
+
 def test_one_of_several_reported_host_keys_is_enough(installed: Installed) -> None:
     with SshServer(healthy, installed.public_key) as server:
         reported = [
@@ -100,7 +117,7 @@ def test_another_host_key_is_another_machine(installed: Installed) -> None:
     with SshServer(healthy, installed.public_key) as server:
         verdict = installed.verify(server.port, [f"ssh-ed25519 {other.get_base64()}"], patience=60)
     assert verdict.cause == (
-        f"127.0.0.1 port {server.port} shows another SSH host key than the installer reported;"
+        f"127.0.0.1 port {server.port} shows another SSH host key than the one that we know;"
         " this is another machine, or somebody is in between"
     )
     assert server.commands == []
@@ -124,8 +141,8 @@ def test_an_account_that_does_not_let_us_in_is_named(installed: Installed, user:
     with SshServer(healthy, authorized, user=user) as server:
         verdict = installed.verify(server.port, [server.host_key_line], patience=60)
     assert verdict.cause == (
-        "the machine does not accept our key for the account 'deployer'; was it removed by a"
-        " script of the profile?"
+        "the machine does not accept our key for the account 'deployer'; was it removed by"
+        " a script?"
     )
 
 

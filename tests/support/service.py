@@ -10,12 +10,13 @@ import httpx
 from fastapi.testclient import TestClient
 
 from deployer.app import create_machine_app, create_operator_app
-from deployer.services import deadlines, effects, people
+from deployer.services import deadlines, effects, lanes, people
 from deployer.services.parts import Parts
 from deployer.services.people import Role
 from deployer.store import deployments as deployment_store
 from deployer.store import effects as effect_store
-from deployer.store.tables import Deployment, Effect
+from deployer.store.effects import Waiting
+from deployer.store.tables import Deployment
 from tests.support.clock import Clock
 from tests.support.machine import FakeMachine
 
@@ -62,8 +63,16 @@ class Service:
 
     def knows(self, host: dict[str, Any] | None = None, **profile: Any) -> None:
         """Create the example host and profile, or others."""
-        ok(self.api.post("/api/v1/hosts", json={**HOST, **(host or {})}))
+        self.knows_host(**(host or {}))
         ok(self.api.post("/api/v1/profiles", json={**PROFILE, **profile}))
+
+    def knows_host(self, **host: Any) -> None:
+        ok(self.api.post("/api/v1/hosts", json={**HOST, **host}))
+
+    def machines_know_again(self) -> FakeMachine:
+        """Of a machine side that has looked up anew what it has at hand for a few seconds."""
+        self.machines = create_machine_app(self.parts)
+        return self.machine()
 
     def queues(self, host: str = "web01", profile: str = "debian-12-image", **more: Any) -> str:
         """The id of a new deployment; no effect of it has run yet."""
@@ -76,10 +85,10 @@ class Service:
         self.work()
         return id_
 
-    def work(self) -> list[str]:
+    def work(self, most: int = 1000) -> list[str]:
         """Carry out the effects that are waiting, as the engine would; their names."""
-        done = []
-        while waiting := self._undispatched():
+        done: list[str] = []
+        while waiting := self.waiting()[: most - len(done)]:
             for effect in waiting:
                 effects.perform(self.parts, effect.id)
                 done.append(effect.name)
@@ -88,9 +97,10 @@ class Service:
                 effect_store.mark_dispatched(session, ids, self.clock(), timedelta(minutes=1))
         return done
 
-    def _undispatched(self) -> list[Effect]:
-        with self.parts.database.reading() as session:
-            return effect_store.undispatched(session, 100)
+    def waiting(self) -> list[Waiting]:
+        """What a worker would take in hand next."""
+        with self.parts.database.writing() as session:
+            return lanes.choose(session, self.parts, self.clock(), 100)
 
     def expire(self) -> int:
         return deadlines.expire(self.parts)

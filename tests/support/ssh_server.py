@@ -26,11 +26,14 @@ def new_key() -> paramiko.Ed25519Key:
 
 
 class SshServer:
-    """Context manager. `says(command)` is what a command prints."""
+    """Context manager. `says(command)` is what a command prints, or (that, its exit status).
+
+    With None as the status, the connection ends as when the machine restarts.
+    """
 
     def __init__(
         self,
-        says: Callable[[str], str],
+        says: Callable[[str], str | tuple[str, int | None]],
         authorized: str,
         *,
         user: str = "deployer",
@@ -87,8 +90,13 @@ class SshServer:
                 self.closing.wait()
             while self.manner == "endless" and not self.closing.is_set():
                 channel.sendall(b"x" * 32768)
-            channel.sendall(self.says(command).encode())
-            channel.send_exit_status(0)
+            said = self.says(command)
+            text, status = said if isinstance(said, tuple) else (said, 0)
+            channel.sendall(text.encode())
+            if status is None:
+                channel.transport.close()
+                return
+            channel.send_exit_status(status)
             channel.close()
         except (OSError, EOFError):
             pass  # the client has heard enough

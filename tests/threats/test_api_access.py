@@ -50,6 +50,7 @@ NEEDS: dict[tuple[str, str], Role] = {
     ("GET", "/api/v1/deployments/{id_}/events"): Role.VIEWER,
     ("GET", "/api/v1/deployments/{id_}/explain"): Role.VIEWER,
     ("GET", "/api/v1/deployments/{id_}/logs/{name}"): Role.VIEWER,
+    ("POST", "/api/v1/deployments/{id_}/approve"): Role.OPERATOR,
     ("POST", "/api/v1/deployments/{id_}/cancel"): Role.OPERATOR,
     ("POST", "/api/v1/deployments/{id_}/retry"): Role.OPERATOR,
     ("GET", "/api/v1/secrets"): Role.VIEWER,

@@ -269,7 +269,7 @@ def test_t048_another_host_key_fails_the_deployment_before_we_log_in(service: Se
         id_, _ = verifies_against(service, server, [f"{other.get_name()} {other.get_base64()}"])
         service.work()
         assert service.state(id_) == "failed"
-        assert "shows another SSH host key than the installer reported" in service.cause(id_)
+        assert "shows another SSH host key than the one that we know" in service.cause(id_)
         assert server.commands == []
         assert not any(transport.is_authenticated() for transport in server._transports)
 

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import ClassVar
 
-from deployer.drivers.power.base import PowerState
+from deployer.drivers.power.base import (
+    BootMethod,
+    Context,
+    DriverSettings,
+    PowerDriver,
+    PowerState,
+    Product,
+)
 from deployer.errors import PowerError
 
 
-class FakeSettings(BaseModel):
+class FakeSettings(DriverSettings):
     """`name` tells switches apart; `fails`: how many acts fail before one works."""
 
-    model_config = ConfigDict(extra="forbid")
     name: str
     fails: int = 0
 
 
-class Fake:
+class Fake(PowerDriver):
     name = "fake"
-    controls_power = True
     Settings = FakeSettings
 
-    told: dict[str, list[str]] = {}  # noqa: RUF012  (shared on purpose: one wall of switches)
+    told: ClassVar[dict[str, list[str]]] = {}  # shared on purpose: one wall of switches
 
-    def __init__(self, settings: FakeSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: FakeSettings, context: Context) -> None:
+        super().__init__(settings, context)
         self.acts = Fake.told.setdefault(settings.name, [])
 
     def _act(self, what: str) -> str:
@@ -33,17 +38,32 @@ class Fake:
             raise PowerError(f"{self.settings.name} did not answer")
         return f"{what} done"
 
-    def state(self) -> PowerState:
-        return PowerState.ON if "cycle" in self.acts else PowerState.OFF
+    @property
+    def methods(self) -> tuple[BootMethod, ...]:
+        return tuple(BootMethod)
 
-    def boot_once(self) -> str:
-        return self._act("boot_once")
+    def state(self) -> PowerState:
+        switched = [act for act in self.acts if act in ("cycle", "off")]
+        return PowerState.ON if switched[-1:] == ["cycle"] else PowerState.OFF
+
+    def _boot_once(self, method: BootMethod, url: str | None) -> str:
+        by = "" if method is BootMethod.PXE else f" {method}"
+        return self._act("boot_once" + by + (f" {url}" if url else ""))
 
     def cycle(self) -> str:
         return self._act("cycle")
 
     def off(self) -> str:
         return self._act("off")
+
+    def insert_media(self, url: str) -> str:
+        return self._act(f"insert_media {url}")
+
+    def eject_media(self) -> str:
+        return self._act("eject_media")
+
+    def product(self) -> Product:
+        return Product("Deployer", "Fake", "1")
 
 
 DRIVER = Fake

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
-from deployer.drivers.power.base import PowerState
+from deployer.drivers.power.base import BootMethod, DriverSettings, PowerDriver
 
 
-class ManualSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class ManualSettings(DriverSettings):
+    """None: a person knows what to do."""
 
 
-class Manual:
+class Manual(PowerDriver):
     name = "manual"
     controls_power = False
     Settings = ManualSettings
 
-    def __init__(self, settings: ManualSettings) -> None:
-        pass
-
-    def state(self) -> PowerState:
-        return PowerState.UNKNOWN
-
-    def boot_once(self) -> str:
+    def _boot_once(self, method: BootMethod, url: str | None) -> str:
         return "a person sets the machine to boot from the network"
 
     def cycle(self) -> str:

@@ -172,6 +172,17 @@ def cancel_deployment(
     return views.deployment(deployment)
 
 
+@router.post("/deployments/{id_}/approve")
+def approve_deployment(
+    id_: Named, who: Operator, parts: PartsDep, session: WritingDep, address: AddressDep
+) -> Json:
+    """It goes on with the next step of its workflow."""
+    deployment = deployments.approve(session, parts, _own_id(id_), by=who.name)
+    session.add(deployment)
+    people.audit(session, parts.clock(), who.name, "deployment.approve", id_, address)
+    return views.deployment(deployment)
+
+
 @router.post("/deployments/{id_}/retry")
 def retry_deployment(
     id_: Named, who: Operator, parts: PartsDep, address: AddressDep,

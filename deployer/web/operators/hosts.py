@@ -50,7 +50,8 @@ def create_host(
 def get_host(name: Named, _: Viewer, session: ReadingDep) -> Json:
     host = inventory.find_host(session, name)
     live = deployment_store.unfinished_of(session, host.id)
-    return views.host(host, live.state if live else None)
+    known = hosts.facts(session, host.id)
+    return {**views.host(host, live.state if live else None), **views.host_facts(known)}
 
 
 @router.patch("/hosts/{name}")

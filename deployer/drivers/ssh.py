@@ -1,8 +1,8 @@
-"""Logs in to an installed machine, knowing its host key beforehand, and runs a few commands.
+"""Logs in to a machine, knowing its host key beforehand, and runs a few commands.
 
-Never trust-on-first-use: the key came from the machine through its own token, or we do not go
-in. No agent, no forwarding, no keyboard; every wait and every output is bounded (THREATS T048,
-T049).
+Never trust-on-first-use: the key came from the machine through its own token, or from its
+operator, or we do not go in. No agent, no forwarding, no keyboard; every wait and every output is
+bounded (THREATS T048, T049).
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import paramiko
 
 _CONNECT_SECONDS = 10
-_COMMAND_SECONDS = 20
-_SESSION_SECONDS = 90
+_COMMAND_SECONDS = 20.0
+_SESSION_SECONDS = 90.0
 _OUTPUT_LIMIT = 256 * 1024
 USER = "deployer"
 
@@ -27,6 +30,21 @@ class Target:
     address: str
     port: int
     host_keys: tuple[str, ...]
+    user: str = USER
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`status` is None when the connection ended before the command did."""
+
+    status: int | None
+    output: str
+
+
+class Ask(Protocol):
+    """Runs a command, which may take that many seconds; unset, as many as one of ours takes."""
+
+    def __call__(self, command: str, seconds: float | None = None) -> Answer: ...
 
 
 class NotReachable(Exception):
@@ -37,20 +55,42 @@ class Refused(Exception):
     """Somebody answers, and it is not the machine that we installed, or it does not let us in."""
 
 
+class Interrupted(Exception):
+    """The command was begun, and nobody knows how it ended."""
+
+
 def run(target: Target, key_file: Path, commands: dict[str, str]) -> dict[str, str]:
     """What each command printed, by its name."""
+    with session(target, key_file) as ask:
+        return {name: ask(command).output for name, command in commands.items()}
+
+
+@contextmanager
+def session(target: Target, key_file: Path, seconds: float | None = None) -> Iterator[Ask]:
+    """Logged in: what it gives runs a command. NotReachable when the connection breaks."""
     transport = _open(target)
     # paramiko waits for some answers without a limit; a closed connection ends every wait.
-    limit = threading.Timer(_SESSION_SECONDS, transport.close)
+    limit = threading.Timer(seconds or _SESSION_SECONDS, transport.close)
     limit.start()
     try:
         _login(transport, target, key_file)
-        return {name: _command(transport, command) for name, command in commands.items()}
+        yield lambda command, seconds=None: _command(
+            transport, command, seconds or _COMMAND_SECONDS
+        )
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise NotReachable(f"the connection broke: {error or type(error).__name__}") from None
     finally:
         limit.cancel()
         transport.close()
+
+
+def execute(target: Target, key_file: Path, command: str, seconds: float) -> Answer:
+    """One command, which is begun once at the most; NotReachable only before that."""
+    with session(target, key_file, seconds + _SESSION_SECONDS) as ask:
+        try:
+            return ask(f"{{ {command}\n}} 2>&1", seconds)
+        except (paramiko.SSHException, OSError, EOFError, NotReachable) as error:
+            raise Interrupted(f"the connection broke: {error or type(error).__name__}") from None
 
 
 def _open(target: Target) -> paramiko.Transport:
@@ -65,7 +105,7 @@ def _open(target: Target) -> paramiko.Transport:
     known = [k for k in transport.get_security_options().key_types if _kind(k) in kinds]
     if not known:
         connection.close()
-        raise Refused("the machine reported no SSH host key that we could check")
+        raise Refused("we know no SSH host key of the machine that we could check")
     transport.get_security_options().key_types = known
     return transport
 
@@ -84,31 +124,35 @@ def _login(transport: paramiko.Transport, target: Target, key_file: Path) -> Non
     shown_line = f"{shown.get_name()} {shown.get_base64()}"
     if shown_line not in {" ".join(key.split()[:2]) for key in target.host_keys}:
         raise Refused(
-            f"{target.address} port {target.port} shows another SSH host key than the installer"
-            " reported; this is another machine, or somebody is in between"
+            f"{target.address} port {target.port} shows another SSH host key than the one that we"
+            " know; this is another machine, or somebody is in between"
         )
     try:
-        transport.auth_publickey(USER, paramiko.Ed25519Key.from_private_key_file(str(key_file)))
+        transport.auth_publickey(
+            target.user, paramiko.Ed25519Key.from_private_key_file(str(key_file))
+        )
     except paramiko.AuthenticationException:
         raise Refused(
-            f"the machine does not accept our key for the account {USER!r}; was it removed by a"
-            " script of the profile?"
+            f"the machine does not accept our key for the account {target.user!r}; was it removed"
+            " by a script?"
         ) from None
 
 
-def _command(transport: paramiko.Transport, command: str) -> str:
+def _command(transport: paramiko.Transport, command: str, seconds: float) -> Answer:
     """Standard output of `command`; an endless one is cut, a silent one ends in NotReachable."""
     channel = transport.open_session(timeout=_CONNECT_SECONDS)
-    channel.settimeout(_COMMAND_SECONDS)
+    channel.settimeout(seconds)
     channel.exec_command(command)
     channel.shutdown_write()
-    deadline, output = time.monotonic() + _COMMAND_SECONDS, b""
+    deadline, output = time.monotonic() + seconds, b""
     while len(output) < _OUTPUT_LIMIT:
         chunk = channel.recv(32 * 1024)
         if not chunk:
+            channel.status_event.wait(max(0.0, deadline - time.monotonic()))
             break
         output += chunk
         if time.monotonic() > deadline:
-            raise NotReachable(f"no end of output after {_COMMAND_SECONDS} s of `{command}`")
+            raise NotReachable(f"no end of output after {seconds:.0f} s of `{command}`")
+    status = channel.exit_status if channel.exit_status >= 0 else None
     channel.close()
-    return output[:_OUTPUT_LIMIT].decode("utf-8", "replace")
+    return Answer(status, output[:_OUTPUT_LIMIT].decode("utf-8", "replace"))
