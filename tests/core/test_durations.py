@@ -21,9 +21,7 @@ def test_a_time_has_its_unit(text: Any, seconds: float) -> None:
     assert KIND.validate_python(text).total_seconds() == seconds
 
 
-@pytest.mark.parametrize(
-    "text", ["", "soon", "10", "10m", "-5s", "1h30", "5 years", True, None]
-)
+@pytest.mark.parametrize("text", ["", "soon", "10", "10m", "-5s", "1h30", "5 years", True, None])
 def test_what_is_no_time_is_told_how_to_write_one(text: Any) -> None:
     with pytest.raises(ValidationError, match="a time such as 90s"):
         KIND.validate_python(text)
