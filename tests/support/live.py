@@ -47,6 +47,13 @@ def until(true: Callable[[], Any], seconds: float = 10, what: str | Callable[[],
     return answer
 
 
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
 Fault = Callable[[], None] | None
 
 
@@ -66,7 +73,7 @@ def _work(settings: Settings, log: Path, power_log: Path, fault: Fault) -> None:
     serve.work(build_parts(settings))
 
 
-def _command(
+def run_command(
     words: list[str], environment: dict[str, str], log: Path, power_log: Path, fault: Fault
 ) -> None:
     """What `deployer WORDS` does in an empty folder, with this environment alone."""
@@ -101,7 +108,10 @@ def _power_on_paper(path: Path) -> None:
 
 
 class Child:
-    """A process that may be started, killed and stopped again and again; `run` gets a fault last."""
+    """A process that may be started, killed and stopped again and again.
+
+    `run` is what it does, with `args` and a fault.
+    """
 
     def __init__(self, run: Callable[..., None], *args: Any) -> None:
         self.run, self.args = run, args
@@ -147,10 +157,7 @@ class Remote:
         return httpx.Client(base_url=self.url, headers=headers, timeout=15)
 
     def is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
-        except httpx.HTTPError:
-            return False
+        return answers(f"{self.url}/readyz")
 
     def machine(self, mac: str = HOST["macs"][0], address: str = "127.0.0.1") -> LiveMachine:
         return LiveMachine(self.machine_url, mac, address)
