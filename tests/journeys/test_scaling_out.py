@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.services.test_verify import healthy
-from tests.support import mockups
+from tests.support import faults, mockups
 from tests.support.bmc import PASSWORD, FaultyBmc
 from tests.support.images import KERNEL
-from tests.support.live import HOST, until
+from tests.support.live import HOST, Fault, until
 from tests.support.postgres import PostgresServer
-from tests.support.service import ok
+from tests.support.service import PROFILE, ok
 from tests.support.site import Site
 from tests.support.ssh_server import SshServer
 
@@ -72,3 +72,48 @@ def test_a_machine_becomes_ready_while_a_service_and_a_worker_are_killed(
     events = site.events(id_)
     moves = ("start", "answers_fetched", "installer_finished", "first_boot", "verified")
     assert [events.count(move) for move in moves] == [1] * len(moves), events
+
+
+def _armed(site: Site, name: str, fault: Fault) -> None:
+    """This service dies at `fault`, once it comes to it."""
+    site.services[name].kill()
+    site.services[name].launch(fault)
+    site.waits_until_ready(name)
+
+
+def test_what_a_machine_said_to_a_service_that_dies_over_it_is_said_to_the_other(
+    site: Site,
+) -> None:
+    site.knows()
+    id_ = site.queues()
+    site.waits_for(id_, "booting")
+    machine = site.machine(address="127.0.1.1")
+    machine.installs()
+    _armed(site, "serve1", faults.at_commit("after_commit", "first_boot"))
+    for _ in range(4):  # nginx takes turns, so it comes to that service, too
+        assert machine.phones_home("first_boot").status_code == 200
+    assert not site.services["serve1"].is_alive
+    site.waits_for(id_, "ready")
+    assert [line["to"] for line in site.history(id_)].count("verifying") == 1
+
+
+def test_what_a_person_asked_of_a_service_that_dies_over_it_is_not_asked_again(site: Site) -> None:
+    site.knows()
+    for name in site.services:
+        _armed(site, name, faults.at_commit("after_commit", "created"))
+    body = {"host": HOST["name"], "profile": PROFILE["name"]}
+    key = {"Idempotency-Key": "the same"}
+    assert site.api.post("/api/v1/deployments", json=body, headers=key).status_code == 502
+    # The other one would have said that there is one already: it was not asked.
+    again = ok(site.api.post("/api/v1/deployments", json=body, headers=key))
+    listed = ok(site.api.get("/api/v1/deployments"))["items"]
+    assert [item["id"] for item in listed] == [again["id"]]
+    assert sum(service.is_alive for service in site.services.values()) == 1
+
+
+def test_a_service_that_is_not_there_costs_nobody_a_call(site: Site) -> None:
+    site.services["serve2"].kill()
+    for number in range(6):
+        host = {"name": f"h{number}", "macs": [f"52:54:00:00:00:0{number}"]}
+        ok(site.api.post("/api/v1/hosts", json=host))
+        assert site.api.get(f"/api/v1/hosts/h{number}").status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from functools import partial
 from pathlib import Path
@@ -77,6 +78,19 @@ def hanging_power() -> None:
         raise PowerError("it took too long")
 
     Fake._act = hang  # type: ignore[method-assign]
+
+
+def slow_power() -> None:
+    """A power switch takes as long as a quick BMC, so that many a process is killed over it."""
+    act = Fake._act
+
+    def slow(self: Fake, what: str) -> str:
+        time.sleep(random.uniform(0, 0.1))
+        said = act(self, what)
+        time.sleep(random.uniform(0, 0.1))
+        return said
+
+    Fake._act = slow  # type: ignore[method-assign]
 
 
 def other_migrations(folder: Path) -> partial[None]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import httpx
 
@@ -21,7 +21,7 @@ from deployer.app import build_parts
 from deployer.cli import main
 from deployer.drivers.power.fake import Fake
 from deployer.observe import configure_logging
-from deployer.services import people
+from deployer.services import effects, people
 from deployer.services.parts import Parts, utc_now
 from deployer.settings import Settings
 from tests.support.machine import FakeMachine
@@ -95,15 +95,21 @@ def _begin(log: Path, power_log: Path, fault: Fault) -> None:
 
 
 def _power_on_paper(path: Path) -> None:
-    """The fake switch also writes down what it was told, where a killed process cannot take it."""
-    act = Fake._act
+    """The fake switch also writes down what it was told, and for which effect, where a killed
+    process cannot take it."""
+    begin, act, thread = effects._begin, Fake._act, threading.local()
+
+    def begun(parts: Parts, effect_id: str, offer: int) -> Any:
+        thread.effect = effect_id
+        return begin(parts, effect_id, offer)
 
     def written(self: Fake, what: str) -> str:
         said = act(self, what)
         with path.open("a") as file:
-            file.write(f"{self.settings.name} {what}\n")
+            file.write(f"{self.settings.name} {thread.effect} {what}\n")
         return said
 
+    effects._begin = begun
     Fake._act = written  # type: ignore[method-assign]
 
 
@@ -144,6 +150,14 @@ class Child:
         return code
 
 
+class Deed(NamedTuple):
+    """An act of a fake power switch, and the id of the effect that it was."""
+
+    switch: str
+    effect: str
+    what: str
+
+
 class Remote:
     """A service as it is seen over the network; `api` calls as an admin."""
 
@@ -180,17 +194,24 @@ class Remote:
     def waits_for(self, id_: str, *states: str, seconds: float = 15) -> None:
         until(lambda: self.state(id_) in states, seconds, f"{id_} in {states}")
 
+    def history(self, id_: str) -> list[dict[str, Any]]:
+        lines: list[dict[str, Any]] = ok(self.api.get(f"/api/v1/deployments/{id_}/events"))["items"]
+        return lines
+
     def events(self, id_: str) -> list[str]:
-        lines = ok(self.api.get(f"/api/v1/deployments/{id_}/events"))["items"]
-        return [line["event"] for line in lines]
+        return [line["event"] for line in self.history(id_)]
 
     def waits_for_event(self, id_: str, event: str) -> None:
         until(lambda: event in self.events(id_), 15, lambda: f"{event} in {self.events(id_)}")
 
     def told(self, switch: str) -> list[str]:
         """What the fake power switch of this name was told, by any process so far."""
+        return [deed.what for deed in self.deeds() if deed.switch == switch]
+
+    def deeds(self) -> list[Deed]:
+        """What all of them were told."""
         lines = self.power_log.read_text().splitlines() if self.power_log.exists() else []
-        return [line.split()[1] for line in lines if line.split()[0] == switch]
+        return [Deed(*line.split()[:3]) for line in lines]
 
     def expects_told(self, switch: str, acts: list[str]) -> None:
         """It comes to these acts, and to no more while nobody asks for any."""
