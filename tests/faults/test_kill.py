@@ -23,26 +23,28 @@ on_postgresql = pytest.mark.parametrize(
 def _kill_again_and_again(
     live: LiveService, rounds: int, seed: int, workers: Sequence[Child] = ()
 ) -> Fleet:
-    """One process of them all each round, and at times two at once."""
     moments = random.Random(seed)
     everybody = [live, *workers]
-    live.start(faults.slow_power)
+    live.start(faults.slow_power_and_short_leases)
     for worker in workers:
-        worker.launch(faults.slow_power)
+        worker.launch(faults.slow_power_and_short_leases)
     with Fleet(live, 6) as fleet:
         for number in range(rounds):
-            if number % 4 == 3:
+            victims = moments.sample(everybody, min(len(everybody), moments.choice((1, 1, 2))))
+            if number % 4 == 1:
+                victims = everybody
+                _wait_for_a_deed(live)
+            elif number % 4 == 3:
                 time.sleep(moments.uniform(0, 0.4))  # while it is starting
             else:
                 _wait_for_calls(fleet, moments.randint(1, 20))
-            victims = moments.sample(everybody, min(len(everybody), moments.choice((1, 1, 2))))
             for victim in victims:
                 victim.kill()
             for victim in victims:
-                victim.launch(faults.slow_power)
+                victim.launch(faults.slow_power_and_short_leases)
         until(live.is_ready, 20)
         before = fleet.rounds
-        until(lambda: fleet.rounds >= before + len(fleet.players), 30, "everybody goes on")
+        until(lambda: fleet.rounds >= before + len(fleet.players), 45, "everybody goes on")
     return fleet
 
 
@@ -50,6 +52,13 @@ def _wait_for_calls(fleet: Fleet, number: int) -> None:
     """Until so many more calls were acknowledged: busy machines are killed at busy moments, too."""
     goal, end = fleet.calls + number, time.monotonic() + 5
     while fleet.calls < goal and time.monotonic() < end:
+        time.sleep(0.002)
+
+
+def _wait_for_a_deed(live: LiveService) -> None:
+    """Until a power switch has done something that nobody has written down yet."""
+    known, end = len(live.deeds()), time.monotonic() + 5
+    while len(live.deeds()) == known and time.monotonic() < end:
         time.sleep(0.002)
 
 
@@ -74,8 +83,8 @@ def test_f030_killed_at_random_moments_under_load_nothing_acknowledged_is_lost(
 
 
 @pytest.mark.e2e
-def test_f030_killed_two_hundred_times(live: LiveService) -> None:
-    fleet = _kill_again_and_again(live, rounds=200, seed=100)
+def test_f030_killed_a_hundred_times(live: LiveService) -> None:
+    fleet = _kill_again_and_again(live, rounds=100, seed=100)
     _check_all(live, fleet)
 
 
@@ -91,7 +100,7 @@ def crowd(settings: Settings) -> Iterator[tuple[LiveService, list[Child]]]:
 
 @on_postgresql
 @pytest.mark.parametrize(
-    "rounds", [pytest.param(20, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.e2e)]
+    "rounds", [pytest.param(12, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.e2e)]
 )
 def test_f030_any_of_a_service_and_three_workers_is_killed(
     crowd: tuple[LiveService, list[Child]], rounds: int

@@ -90,6 +90,7 @@ class Player(threading.Thread):
             id_ = created.json()["deployment"]
         if self._waits_for_booting(id_) is not State.BOOTING:
             return
+        self.over.wait(self.random.uniform(0, 0.4))  # its firmware
         if self.random.random() < 0.2:
             self._cancels(id_)
         else:
