@@ -77,7 +77,7 @@ def _build_parts(
         keys.create_server_key(settings.key_file)
     key = keys.read_server_key(settings.key_file)
     _check_key_belongs(settings, database, key)
-    ssh_file, ssh_public = keys.ssh_key(settings.keys_dir)
+    ssh_file, ssh_public = keys.ssh_key(settings.keys_dir, key)
     return Parts(
         settings=settings, database=database, key=key, catalogue=load_catalogue(settings),
         workflows=load_workflows(settings), ssh_key_file=ssh_file, ssh_public_key=ssh_public,
