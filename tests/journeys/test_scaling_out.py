@@ -51,13 +51,14 @@ def test_a_machine_becomes_ready_while_a_service_and_a_worker_are_killed(
     bmc.fault("POST", "Reset$", "do_and_hang")
     id_ = site.queues()
     until(lambda: bmc.resets, 15, "the restart")
+    until(lambda: len(site.workers_at_work()) == 1, 10, "only the restart is in hand")
     (holder,) = site.workers_at_work()
     site.workers[holder].kill()
 
     machine = site.machine(address="127.0.1.1")
     machine.boots_installer()
     assert machine.phones_home("installer_started").status_code == 200
-    assert site.who_answered("127.0.1.1") == {"serve1", "serve2"}
+    until(lambda: site.who_answered("127.0.1.1") == {"serve1", "serve2"}, 5, "both had a part")
     site.services["serve1"].kill()
     assert machine.reports_disks().json()["action"] == "proceed"
     for percent in range(10, 100, 10):
