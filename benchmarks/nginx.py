@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from benchmarks.peers import Peer
 
-_SITE = Path(__file__).parent.parent / "deploy" / "nginx" / "deployer.conf"
+SITES = Path(__file__).parent.parent / "deploy" / "nginx"
 # One process, as ours is one. Its own folders: it must not touch those of the machine's nginx.
 _MAIN = """
 daemon off; worker_processes 1; pid $work/pid; error_log $work/error.log;
@@ -21,7 +20,8 @@ http {
 _STATIC = "server { listen 127.0.0.1:$port; sendfile on; tcp_nopush on; root ROOT; }"
 
 
-def _peer(name: str, folder: Path, site: str, urls: dict[str, str]) -> Peer:
+def peer(name: str, folder: Path, site: str, urls: dict[str, str]) -> Peer:
+    """nginx with `site`, what stands in `http`."""
     folder.mkdir(parents=True, exist_ok=True)
     # As root its worker would run as an account that may not read our folders.
     user = "user root;\n" if os.geteuid() == 0 else ""
@@ -36,17 +36,25 @@ def _peer(name: str, folder: Path, site: str, urls: dict[str, str]) -> Peer:
 
 def static(folder: Path, root: Path, urls: dict[str, str]) -> Peer:
     """Serves the files below `root`."""
-    return _peer("nginx", folder, _STATIC.replace("ROOT", str(root)), urls)
+    return peer("nginx", folder, _STATIC.replace("ROOT", str(root)), urls)
 
 
 def in_front(folder: Path, backend: int, images: Path, urls: dict[str, str]) -> Peer:
     """The site that we ship, in front of the machine side on port `backend`."""
-    site = _SITE.read_text(encoding="utf-8")
-    for pattern, value in (
-        (r"listen 8081", "listen 127.0.0.1:$port"),
-        (r"127\.0\.0\.1:8181", f"127.0.0.1:{backend}"),
-        (r"/var/lib/deployer/images", str(images)),
-    ):
-        site, count = re.subn(pattern, value, site)
-        assert count, pattern
-    return _peer("Deployer behind nginx", folder, site, urls)
+    site = changed(
+        SITES / "deployer.conf",
+        {
+            "listen 8081": "listen 127.0.0.1:$port", "127.0.0.1:8181": f"127.0.0.1:{backend}",
+            "/var/lib/deployer/images": str(images),
+        },
+    )  # fmt: skip
+    return peer("Deployer behind nginx", folder, site, urls)
+
+
+def changed(file: Path, other: dict[str, str]) -> str:
+    """A configuration that we ship, with other addresses and folders; each must be in it."""
+    text = file.read_text(encoding="utf-8")
+    for old, new in other.items():
+        assert old in text, f"{file.name} has no {old}"
+        text = text.replace(old, new)
+    return text

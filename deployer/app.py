@@ -77,7 +77,7 @@ def _build_parts(
         keys.create_server_key(settings.key_file)
     key = keys.read_server_key(settings.key_file)
     _check_key_belongs(settings, database, key)
-    ssh_file, ssh_public = keys.ssh_key(settings.keys_dir)
+    ssh_file, ssh_public = keys.ssh_key(settings.keys_dir, key)
     return Parts(
         settings=settings, database=database, key=key, catalogue=load_catalogue(settings),
         workflows=load_workflows(settings), ssh_key_file=ssh_file, ssh_public_key=ssh_public,
@@ -138,7 +138,7 @@ def create_operator_app(parts: Parts, worker: Worker | None = None) -> FastAPI:
     app.include_router(operators.router)
     app.include_router(health.router)
     app.add_middleware(Bodies, limit=lambda path: _OPERATOR_BODY_LIMIT)
-    app.add_middleware(RequestLog, side="operators")
+    app.add_middleware(RequestLog, side="operators", trusted=parts.settings.trusted_proxies)
     return app
 
 
@@ -150,4 +150,5 @@ def create_machine_app(parts: Parts) -> ASGIApp:
     own = loaders.Loaders(parts)
     installers.state.parts, installers.state.limit = parts, own.limit
     both = Bodies(loaders.MachineSide(own, installers), machines.body_limit)
-    return AtOnce(RequestLog(both, "machines"), own.scripts, own.at_once)
+    logged = RequestLog(both, "machines", parts.settings.trusted_proxies)
+    return AtOnce(logged, own.scripts, own.at_once)

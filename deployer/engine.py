@@ -19,7 +19,7 @@ from dbos import DBOS, SetWorkflowID
 
 from deployer.errors import Unavailable
 from deployer.observe import log, metrics
-from deployer.services import deadlines, effects, lanes
+from deployer.services import deadlines, effects, lanes, workers
 from deployer.services.parts import Parts
 from deployer.store import effects as store
 
@@ -172,6 +172,7 @@ class Worker:
 
     def _mind_leases(self) -> None:
         """Renew our own, and offer again what nobody has in hand any more."""
+        workers.beat(self.parts)
         now, ours = self.parts.clock(), self.in_hand
         if ours:
             with self.parts.database.writing() as session:
@@ -202,8 +203,10 @@ class Worker:
         while self.in_hand and time.monotonic() < end:
             time.sleep(0.05)
         DBOS.destroy()
-        if unfinished := self.in_hand:
-            log.warning("effects_handed_back", effects=unfinished)
-            # Without a database they are handed back by their leases.
-            with suppress(Unavailable), self.parts.database.writing() as session:
-                store.renew(session, unfinished, self.parts.clock())
+        # Without a database, that we left is seen by our silence, and what we had by its lease.
+        with suppress(Unavailable):
+            workers.leave(self.parts)
+            if unfinished := self.in_hand:
+                log.warning("effects_handed_back", effects=unfinished)
+                with self.parts.database.writing() as session:
+                    store.renew(session, unfinished, self.parts.clock())

@@ -45,6 +45,7 @@ metrics = SimpleNamespace(
         "deployer_effects_total", "Effects by name and outcome", ["name", "outcome"],
         registry=registry,
     ),
+    workers=Gauge("deployer_workers", "Workers that give signs of life", registry=registry),
     background_failures=Counter(
         "deployer_background_failures_total", "Crashes of background tasks, restarted each time",
         ["task"], registry=registry,

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
+
+import typer
 
 from deployer.errors import DeployerError, Unavailable
 
 
-def serve() -> None:
+def serve(
+    worker: Annotated[
+        bool,
+        typer.Option(
+            "--worker/--no-worker",
+            help="Whether to do a worker's part too; without, `deployer worker` runs elsewhere.",
+        ),
+    ] = True,
+) -> None:
     """Run the service: API, machine side, worker and deadlines in one process.
 
     Settings come from the environment or .env; see docs/configuration.md.
@@ -18,7 +29,7 @@ def serve() -> None:
         parts = local.build()
         from deployer import serve as service
 
-        service.serve(parts)
+        service.serve(parts, with_worker=worker)
     except DeployerError as error:
         _refuse(error)
 

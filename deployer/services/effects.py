@@ -63,15 +63,18 @@ def _power_boot_once(parts: Parts, deployment: Deployment, args: dict[str, Any])
 
 
 def _power_cycle(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
-    driver = _driver(parts, deployment)
     said: dict[str, Any]
     try:
-        said = {"power": driver.cycle()}
+        said = {"power": _driver(parts, deployment).cycle()}
     except PowerUnclear as error:
         # Not again: if it was done, the machine may be loading its installer by now. If it was
         # not, the machine does not come in time.
         said = {"power": error.message, "unclear": True}
-    until = network_boot.is_awaited(parts, deployment, driver)
+    return _restarted(parts, deployment, said)
+
+
+def _restarted(parts: Parts, deployment: Deployment, said: dict[str, Any]) -> Outcome:
+    until = network_boot.is_awaited(parts, deployment, _driver(parts, deployment))
 
     def change(session: Session, row: Deployment) -> None:
         if _still_away(row):
@@ -201,22 +204,36 @@ def _begin(parts: Parts, effect_id: str, offer: int) -> tuple[Effect, Deployment
         effect = _ours(session, effect_id, offer)
         if effect is None:
             return None
-        deployment = deployments.find(session, effect.deployment_id)
+        deployment = deployments.find(session, effect.deployment_id, lock=True)
         repeated = effect.started_at is not None
         now = parts.clock()
         if State(deployment.state) not in UNFINISHED:
             effect.ended_at, effect.error = now, "not needed any more: the deployment has ended"
         elif effect.name == "power.cycle" and deployment.boot_count:
             effect.ended_at, effect.error = now, "not needed any more: the machine has come"
+            _next_step(session, parts, deployment, effect)
         elif repeated and not KINDS[effect.name].repeatable:
-            effect.ended_at, effect.error = now, "interrupted; whether it was done is not known"
+            effect.ended_at, effect.error = now, _INTERRUPTED
             deployments.note(
                 session, deployment, "effect_interrupted", "service", now, effect=effect.name
             )
+            _report(session, parts, deployment, effect, _interrupted(parts, deployment, effect))
+            session.add(deployment)
         else:
             effect.started_at, effect.attempts = now, effect.attempts + 1
         session.add(effect)
         return None if effect.ended_at else (effect, deployment)
+
+
+_INTERRUPTED = "interrupted; whether it was done is not known"
+
+
+def _interrupted(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
+    """Its worker died over it. A machine that may have been restarted is waited for, as after a BMC
+    that did not say; anything else has failed."""
+    if effect.name == "power.cycle":
+        return _restarted(parts, deployment, {"power": _INTERRUPTED, "unclear": True})
+    return Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {_INTERRUPTED}")
 
 
 def _tries_later(parts: Parts, effect: Effect, deployment: Deployment, error: str) -> bool:
@@ -276,5 +293,9 @@ def _report(
         )
     else:
         deployments.note(session, deployment, effect.name, "service", now, **detail)
+    _next_step(session, parts, deployment, effect)
+
+
+def _next_step(session: Session, parts: Parts, deployment: Deployment, effect: Effect) -> None:
     if effect.step is not None and deployment.state == effect.state:
         deployments.go_on(session, parts, deployment, effect.step)

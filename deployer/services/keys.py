@@ -8,6 +8,8 @@ import secrets
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -71,11 +73,16 @@ def fingerprint(key: bytes) -> str:
     return hashlib.sha256(b"deployer key fingerprint\n" + key).hexdigest()[:16]
 
 
-def ssh_key(folder: Path) -> tuple[Path, str]:
-    """(private key file, public key line) with which we log in to verify; made when missing."""
+def ssh_key(folder: Path, server_key: bytes) -> tuple[Path, str]:
+    """(private key file, public key line) with which we log in to verify.
+
+    When it is missing it is made from the server's key, so that one replica gets in where another
+    has put its public key.
+    """
     path = folder / "ssh_ed25519"
     if not path.exists():
-        key = Ed25519PrivateKey.generate()
+        seed = HKDF(SHA256(), length=32, salt=None, info=b"deployer ssh 1").derive(server_key)
+        key = Ed25519PrivateKey.from_private_bytes(seed)
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
         write_private(path, pem)
         public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)

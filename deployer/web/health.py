@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from deployer.core.lifecycle import State
 from deployer.errors import DeployerError
 from deployer.observe import metrics, registry
-from deployer.services import netboot
+from deployer.services import netboot, workers
 from deployer.store import deployments as store
 from deployer.web.dependencies import PartsDep
 
@@ -33,19 +33,21 @@ def healthz() -> PlainTextResponse:
 def readyz(request: Request, parts: PartsDep) -> JSONResponse:
     """503 and the reasons while the database or the worker does not do its work.
 
-    A netboot that fails, a process of its own and perhaps in another network, is named among the
-    problems; it is no reason to send nobody here any more.
+    What is wrong with other processes, a netboot that fails or workers that are all gone, is named
+    among the problems; it is no reason to send nobody here any more.
     """
     problems: dict[str, Any] = {}
     noted: dict[str, Any] = {}
+    worker = getattr(request.app.state, "worker", None)
     try:
         parts.database.ping()
         with parts.database.reading() as session:
             if found := netboot.problems(session, parts.clock()):
                 noted["netboot"] = "; ".join(found)
+            if worker is None and (none := workers.problem(session, parts.clock())):
+                noted["worker"] = none
     except DeployerError as error:
         problems["database"] = error.message
-    worker = getattr(request.app.state, "worker", None)
     if worker is not None and worker.problems:
         problems["worker"] = f"failing: {', '.join(worker.problems)}"
     shown = {"ready": not problems, "problems": problems | noted}
@@ -58,6 +60,7 @@ def metrics_page(parts: PartsDep) -> Response:
     with parts.database.reading() as session:
         counts = store.count_by_state(session)
         beats = netboot.heartbeats(session)
+        metrics.workers.set(len(workers.alive(session, parts.clock())))
     for state in State:
         metrics.deployments.labels(state).set(counts.get(state, 0))
     for gauge in (metrics.netboot_up, metrics.netboot_restarts, metrics.netboot_events):

@@ -254,10 +254,13 @@ def for_log(request: Request, **facts: str) -> None:
 
 
 class RequestLog:
-    """One log line and one measurement per request. Tokens in paths and queries stay out of it."""
+    """One log line and one measurement per request. Tokens in paths and queries stay out of it.
 
-    def __init__(self, app: ASGIApp, side: str) -> None:
-        self.app, self.side = app, side
+    `trusted`: the proxies whose word on who is calling is taken.
+    """
+
+    def __init__(self, app: ASGIApp, side: str, trusted: str) -> None:
+        self.app, self.side, self.trusted = app, side, trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -279,7 +282,7 @@ class RequestLog:
             log_request(
                 side=self.side, method=scope["method"],
                 path=masked_path(scope["path"]), status=status,
-                ms=round(seconds * 1000, 1), client=(scope.get("client") or ["?"])[0],
+                ms=round(seconds * 1000, 1), client=client_address(scope, self.trusted),
                 **scope.get("deployer.facts", {}),
             )  # fmt: skip
 

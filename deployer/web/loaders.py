@@ -140,7 +140,7 @@ class Loaders:
         measurement("machines", 200).observe(seconds)
         log_request(
             side="machines", method="GET", path=scope["path"], status=200,
-            ms=round(seconds * 1000, 1), client=scope["client"][0], mac=asked.mac,
+            ms=round(seconds * 1000, 1), client=asked.address, mac=asked.mac,
             served=answer.served, reason=answer.reason,
         )  # fmt: skip
         return reply

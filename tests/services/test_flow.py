@@ -91,6 +91,59 @@ def test_a_step_that_may_fail_does_not_end_the_deployment(
     assert line["detail"]["failed"] == "power.off: it has no off"
 
 
+def _dies_over(service: Service, name: str) -> None:
+    """The worker that has this effect in hand begins it, and is not heard of again."""
+    (waiting,) = [effect for effect in service.waiting() if effect.name == name]
+    with service.parts.database.writing() as session:
+        row = store.get(session, waiting.id)
+        assert row is not None
+        row.started_at, row.attempts = service.clock(), 1
+        session.add(row)
+
+
+def test_after_a_restart_that_was_interrupted_the_machine_is_awaited_and_the_next_step_begins(
+    service: Service, follows: Follows, acts: list[str]
+) -> None:
+    id_ = follows(
+        "  queued: [{do: power.boot_once}]\n  booting: [{do: power.cycle}, {do: power.off}]\n"
+    )
+    service.work(1)
+    _dies_over(service, "power.cycle")
+    service.work()
+    assert acts == ["boot_once", "off"] and "effect_interrupted" in service.events(id_)
+    assert service.row(id_).boot_awaited_until is not None
+
+
+def test_when_the_machine_came_before_it_was_restarted_the_next_step_begins(
+    service: Service, follows: Follows, acts: list[str]
+) -> None:
+    follows("  queued: [{do: power.boot_once}]\n  booting: [{do: power.cycle}, {do: power.off}]\n")
+    service.work(1)
+    assert service.machine().is_offered_an_installer()
+    service.work()
+    assert acts == ["boot_once", "off"]
+
+
+@pytest.mark.parametrize(("on_failure", "ends"), [("fail", "failed"), ("go_on", "ready")])
+def test_a_command_that_was_interrupted_has_failed(
+    service: Service, follows: Follows, acts: list[str], on_failure: str, ends: str
+) -> None:
+    run = f"{{do: ssh.run, with: {{command: 'true'}}, on_failure: {on_failure}}}"
+    id_ = follows(
+        f"  queued: [{{do: power.boot_once}}]\n{BOOT}  verifying: [{run}, {{say: verified}}]\n"
+    )
+    service.work()
+    machine = service.machine()
+    machine.installs()
+    machine.phones_home("first_boot")
+    _dies_over(service, "ssh.run")
+    service.work()
+    assert service.state(id_) == ends
+    if ends == "failed":
+        cause = "ssh.run: interrupted; whether it was done is not known"
+        assert service.cause(id_) == cause
+
+
 @pytest.mark.parametrize(
     ("condition", "given", "holds"),
     [

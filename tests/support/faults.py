@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import time
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,7 +13,7 @@ from typing import Any, NoReturn
 from sqlalchemy import event
 from sqlmodel import Session
 
-from deployer import resources
+from deployer import engine, resources
 from deployer.drivers.power.fake import Fake
 from deployer.errors import PowerError
 from deployer.observe import log
@@ -77,6 +79,21 @@ def hanging_power() -> None:
         raise PowerError("it took too long")
 
     Fake._act = hang  # type: ignore[method-assign]
+
+
+def slow_power_and_short_leases() -> None:
+    """A power switch takes as long as a quick BMC, so that many a process is killed over it; and
+    what a dead worker had in hand is soon another's."""
+    engine._LEASE, engine._LEASE_SECONDS = timedelta(seconds=4), 1.0
+    act = Fake._act
+
+    def slow(self: Fake, what: str) -> str:
+        time.sleep(random.uniform(0, 0.1))
+        said = act(self, what)
+        time.sleep(random.uniform(0, 0.1))
+        return said
+
+    Fake._act = slow  # type: ignore[method-assign]
 
 
 def other_migrations(folder: Path) -> partial[None]:

@@ -10,16 +10,18 @@ import random
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 
+from deployer.core.effects import KINDS
 from deployer.core.lifecycle import RESTING, TRANSITIONS, Event, State
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store import effects as effect_store
-from tests.support.live import LiveService
+from tests.support.live import Deed, LiveService
 from tests.support.service import PROFILE
 
 _EVENTS = ["installer_started", "installer_finished", "first_boot"]
@@ -88,6 +90,7 @@ class Player(threading.Thread):
             id_ = created.json()["deployment"]
         if self._waits_for_booting(id_) is not State.BOOTING:
             return
+        self.over.wait(self.random.uniform(0, 0.4))  # its firmware
         if self.random.random() < 0.2:
             self._cancels(id_)
         else:
@@ -199,6 +202,22 @@ def broken_promises(parts: Parts, fleet: Fleet | None = None) -> list[str]:
             if event not in events.get(id_, ())
         ]
     return found
+
+
+def wrong_deeds(parts: Parts, deeds: list[Deed]) -> list[str]:
+    """Effects of which the power switch was told nothing, or twice what may not be repeated."""
+    told = Counter((deed.effect, deed.what) for deed in deeds)
+    found: list[str] = []
+    with parts.database.reading() as session:
+        rows = store.page(session, host=None, state=None, before=None, limit=100_000)
+        for effect in (e for row in rows for e in effect_store.of_deployment(session, row.id)):
+            name = effect.name.removeprefix("power.")
+            often, done = told.pop((effect.id, name), 0), effect.ended_at and not effect.error
+            if effect.name.startswith("power.") and done and not often:
+                found.append(f"{effect.id}: {name} is done, and its switch was not told")
+            if not KINDS[effect.name].repeatable and often > 1:
+                found.append(f"{effect.id}: {name}, {often} times")
+    return found + [f"{what} for {effect}, which is no effect" for effect, what in told]
 
 
 def _wrong_moves(row: Any, moves: list[tuple[str | None, str, str | None]]) -> list[str]:

@@ -13,22 +13,23 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import httpx
 
 from deployer.app import build_parts
+from deployer.cli import main
 from deployer.drivers.power.fake import Fake
 from deployer.observe import configure_logging
-from deployer.services import people
+from deployer.services import effects, people
 from deployer.services.parts import Parts, utc_now
 from deployer.settings import Settings
 from tests.support.machine import FakeMachine
 from tests.support.postgres import free_port
 from tests.support.service import PROFILE, ok
 
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["tests.support.live", "deployer.serve", "tests.support.faults"])
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.support.live", "deployer.serve", "tests.support.faults"])
 
 HOST = {"name": "web01", "macs": ["52:54:00:12:34:56"]}
 
@@ -46,103 +47,94 @@ def until(true: Callable[[], Any], seconds: float = 10, what: str | Callable[[],
     return answer
 
 
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
 Fault = Callable[[], None] | None
 
 
-def _serve(settings: Settings, log: Path, power_log: Path, fault: Fault) -> None:
+def _serve(settings: Settings, log: Path, power_log: Path, worker: bool, fault: Fault) -> None:
+    _begin(log, power_log, fault)
+    from deployer import serve
+
+    configure_logging("json")
+    serve.serve(build_parts(settings), with_worker=worker)
+
+
+def _work(settings: Settings, log: Path, power_log: Path, fault: Fault) -> None:
+    _begin(log, power_log, fault)
+    from deployer import serve
+
+    configure_logging("json")
+    serve.work(build_parts(settings))
+
+
+def run_command(
+    words: list[str], environment: dict[str, str], log: Path, power_log: Path, fault: Fault
+) -> None:
+    """What `deployer WORDS` does in an empty folder, with this environment alone."""
+    os.chdir(environment["HOME"])
+    os.environ.clear()
+    os.environ.update(environment)
+    _begin(log, power_log, fault)
+    main(words)
+
+
+def _begin(log: Path, power_log: Path, fault: Fault) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    configure_logging("json")
     _power_on_paper(power_log)
     if fault:
         fault()
-    from deployer import serve
-
-    serve.serve(build_parts(settings))
 
 
 def _power_on_paper(path: Path) -> None:
-    """The fake switch also writes down what it was told, where a killed process cannot take it."""
-    act = Fake._act
+    """The fake switch also writes down what it was told, and for which effect, where a killed
+    process cannot take it."""
+    begin, act, thread = effects._begin, Fake._act, threading.local()
+
+    def begun(parts: Parts, effect_id: str, offer: int) -> Any:
+        thread.effect = effect_id
+        return begin(parts, effect_id, offer)
 
     def written(self: Fake, what: str) -> str:
         said = act(self, what)
         with path.open("a") as file:
-            file.write(f"{self.settings.name} {what}\n")
+            file.write(f"{self.settings.name} {thread.effect} {what}\n")
         return said
 
+    effects._begin = begun
     Fake._act = written  # type: ignore[method-assign]
 
 
-class LiveService:
-    """Context manager; may be started, killed and stopped again and again on the same data."""
+class Child:
+    """A process that may be started, killed and stopped again and again.
 
-    def __init__(self, settings: Settings) -> None:
-        ports = [free_port(), free_port()]
-        self.settings = settings.model_copy(
-            update={
-                "listen": f"127.0.0.1:{ports[0]}", "machine_listen": f"127.0.0.1:{ports[1]}",
-                "machine_url": f"http://127.0.0.1:{ports[1]}", "installs_per_hour": 100_000,
-            }
-        )  # fmt: skip
-        self.url = f"http://{self.settings.listen}"
-        self.log = settings.data_dir / "service.log"
-        self.power_log = settings.data_dir / "power.log"
+    `run` is what it does, with `args` and a fault.
+    """
+
+    def __init__(self, run: Callable[..., None], *args: Any) -> None:
+        self.run, self.args = run, args
         self.process: Any = None
-        self.token = self._make_token()
-        self.api = self.client()
 
-    def _make_token(self) -> str:
-        from tests.support.images import register_images
-
-        parts = self.parts()
-        register_images(parts)
-        with parts.database.writing() as session:
-            _, secret = people.create_token(
-                session, self.settings.listen, people.Role.ADMIN, timedelta(days=1), utc_now()
-            )
-        parts.database.dispose()
-        return secret
-
-    def parts(self) -> Parts:
-        """To look into its database from here; the caller disposes."""
-        return build_parts(self.settings, create=True)
-
-    def client(self) -> httpx.Client:
-        headers = {"Authorization": f"Bearer {self.token}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=15)
-
-    def __enter__(self) -> LiveService:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.api.close()
-        self.kill()
-
-    def launch(self, fault: Fault = None) -> LiveService:
+    def launch(self, fault: Fault = None) -> Self:
         """Start the process and do not wait for it; `fault` runs in it, before the service does."""
-        args = (self.settings, self.log, self.power_log, fault)
-        self.process = _PROCESSES.Process(target=_serve, args=args, daemon=True)
+        self.process = PROCESSES.Process(target=self.run, args=(*self.args, fault), daemon=True)
         self.process.start()
         return self
 
-    def start(self, fault: Fault = None) -> LiveService:
-        """Start, and wait until it says that it is ready."""
-        self.launch(fault)
-        until(lambda: self.is_ready() or not self.process.is_alive(), 20, "ready")
-        assert self.process.is_alive(), self.log.read_text()[-3000:]
-        return self
-
-    def is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
-        except httpx.HTTPError:
-            return False
+    @property
+    def is_alive(self) -> bool:
+        return self.process is not None and bool(self.process.is_alive())
 
     def kill(self) -> None:
-        if self.process is not None and self.process.is_alive():
+        if self.is_alive:
             os.kill(self.process.pid, signal.SIGKILL)
         self.wait()
 
@@ -157,12 +149,32 @@ class LiveService:
         code: int | None = self.process.exitcode
         return code
 
-    def restart(self) -> LiveService:
-        self.kill()
-        return self.start()
+
+class Deed(NamedTuple):
+    """An act of a fake power switch, and the id of the effect that it was."""
+
+    switch: str
+    effect: str
+    what: str
+
+
+class Remote:
+    """A service as it is seen over the network; `api` calls as an admin."""
+
+    def __init__(self, url: str, machine_url: str, token: str, power_log: Path) -> None:
+        self.url, self.machine_url, self.token = url, machine_url, token
+        self.power_log = power_log
+        self.api = self.client()
+
+    def client(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=15)
+
+    def is_ready(self) -> bool:
+        return answers(f"{self.url}/readyz")
 
     def machine(self, mac: str = HOST["macs"][0], address: str = "127.0.0.1") -> LiveMachine:
-        return LiveMachine(self.settings.effective_machine_url, mac, address)
+        return LiveMachine(self.machine_url, mac, address)
 
     def knows(self, *hosts: dict[str, Any], **profile: Any) -> None:
         for host in hosts or (HOST,):
@@ -182,23 +194,94 @@ class LiveService:
     def waits_for(self, id_: str, *states: str, seconds: float = 15) -> None:
         until(lambda: self.state(id_) in states, seconds, f"{id_} in {states}")
 
+    def history(self, id_: str) -> list[dict[str, Any]]:
+        lines: list[dict[str, Any]] = ok(self.api.get(f"/api/v1/deployments/{id_}/events"))["items"]
+        return lines
+
     def events(self, id_: str) -> list[str]:
-        lines = ok(self.api.get(f"/api/v1/deployments/{id_}/events"))["items"]
-        return [line["event"] for line in lines]
+        return [line["event"] for line in self.history(id_)]
 
     def waits_for_event(self, id_: str, event: str) -> None:
         until(lambda: event in self.events(id_), 15, lambda: f"{event} in {self.events(id_)}")
 
     def told(self, switch: str) -> list[str]:
         """What the fake power switch of this name was told, by any process so far."""
+        return [deed.what for deed in self.deeds() if deed.switch == switch]
+
+    def deeds(self) -> list[Deed]:
+        """What all of them were told."""
         lines = self.power_log.read_text().splitlines() if self.power_log.exists() else []
-        return [line.split()[1] for line in lines if line.split()[0] == switch]
+        return [Deed(*line.split()[:3]) for line in lines]
 
     def expects_told(self, switch: str, acts: list[str]) -> None:
         """It comes to these acts, and to no more while nobody asks for any."""
         until(lambda: len(self.told(switch)) >= len(acts), 10, lambda: str(self.told(switch)))
         time.sleep(0.3)
         assert self.told(switch) == acts
+
+
+class LiveService(Child, Remote):
+    """Context manager: the service on these data; `worker`: does it do a worker's part, too?"""
+
+    def __init__(self, settings: Settings, *, worker: bool = True) -> None:
+        ports = [free_port(), free_port()]
+        self.settings = settings.model_copy(
+            update={
+                "listen": f"127.0.0.1:{ports[0]}", "machine_listen": f"127.0.0.1:{ports[1]}",
+                "machine_url": f"http://127.0.0.1:{ports[1]}", "installs_per_hour": 100_000,
+            }
+        )  # fmt: skip
+        self.log = settings.data_dir / "service.log"
+        power_log = settings.data_dir / "power.log"
+        Child.__init__(self, _serve, self.settings, self.log, power_log, worker)
+        url = f"http://{self.settings.listen}"
+        Remote.__init__(self, url, self.settings.machine_url, self._make_token(), power_log)
+
+    def _make_token(self) -> str:
+        parts = self.parts()
+        try:
+            return make_ready(parts, self.settings.listen)
+        finally:
+            parts.database.dispose()
+
+    def parts(self) -> Parts:
+        """To look into its database from here; the caller disposes."""
+        return build_parts(self.settings, create=True)
+
+    def __enter__(self) -> LiveService:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.api.close()
+        self.kill()
+
+    def start(self, fault: Fault = None) -> LiveService:
+        """Start, and wait until it says that it is ready."""
+        self.launch(fault)
+        until(lambda: self.is_ready() or not self.is_alive, 20, "ready")
+        assert self.is_alive, self.log.read_text()[-3000:]
+        return self
+
+    def restart(self) -> LiveService:
+        self.kill()
+        return self.start()
+
+    def has_worker(self, name: str) -> Child:
+        """A worker of this name beside it; not started."""
+        settings = self.settings.model_copy(update={"worker_name": name})
+        return Child(_work, settings, self.log, self.power_log)
+
+
+def make_ready(parts: Parts, name: str) -> str:
+    """Put small images in place; the secret of a new token of an admin."""
+    from tests.support.images import register_images
+
+    register_images(parts)
+    with parts.database.writing() as session:
+        _, secret = people.create_token(
+            session, name, people.Role.ADMIN, timedelta(days=1), utc_now()
+        )
+    return secret
 
 
 class LiveMachine(FakeMachine):
