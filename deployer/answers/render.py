@@ -9,7 +9,7 @@ import base64
 import json
 import shlex
 import traceback
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -66,6 +66,12 @@ def _environment(folders: tuple[Path, ...]) -> jinja2.Environment:
     for installer in INSTALLERS.values():
         env.filters |= getattr(installer, "filters", {})
     return env
+
+
+@cache
+def plain_environment() -> jinja2.Environment:
+    """For texts of an operator's that belong to no family; they can include nothing."""
+    return ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
 
 
 def render_file(env: jinja2.Environment, name: str, context: dict[str, Any]) -> str:
