@@ -86,7 +86,7 @@ def _ipmi(folder: Path) -> Iterator[Rig]:
 
 @contextmanager
 def _ssh(folder: Path) -> Iterator[Rig]:
-    key_file, public = keys.ssh_key(folder)
+    key_file, public = keys.ssh_key(folder, bytes(range(32)))
     with SshServer(UefiLinux(), public, user="root") as server:
         settings = {
             "driver": "ssh", "address": "127.0.0.1", "port": server.port,
