@@ -89,12 +89,12 @@ class Service:
         """Carry out the effects that are waiting, as the engine would; their names."""
         done: list[str] = []
         while waiting := self.waiting()[: most - len(done)]:
-            for effect in waiting:
-                effects.perform(self.parts, effect.id)
-                done.append(effect.name)
             with self.parts.database.writing() as session:
                 ids = [e.id for e in waiting]
                 effect_store.mark_dispatched(session, ids, self.clock(), timedelta(minutes=1))
+            for effect in waiting:
+                effects.perform(self.parts, effect.id, effect.offer)
+                done.append(effect.name)
         return done
 
     def waiting(self) -> list[Waiting]:
