@@ -55,7 +55,7 @@ def test_a_machine_is_installed_by_fai(
         left = lab.logs_in(machine, f"sudo find /var/log /var/lib /root -type f ! -path '{home}/*'")
         assert "/root/.bashrc" in left and "/fai" not in left.replace("/faillog", "")
         assert "deployer" not in left
-    events = lab.events(id_)
+    events = lab.history(id_)
     assert [e["detail"].get("stage") for e in events if e["event"] == "progress"][:3] == [
         "disks", "partitioning", "writing",
     ]  # fmt: skip

@@ -79,7 +79,7 @@ def test_by_redfish(lab: Lab, tmp_path: Path) -> None:
         id_ = deploys(lab, machine, bmc.settings, REDFISH_PASSWORD)
         lab.becomes(id_, "ready", machine)
         assert switched.starts == 1 and machine.network_first
-    (start,) = [line for line in lab.events(id_) if line["event"] == "start"]
+    (start,) = [line for line in lab.history(id_) if line["event"] == "start"]
     assert start["detail"]["method"] == "pxe"
 
 

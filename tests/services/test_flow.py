@@ -264,3 +264,23 @@ def test_within_a_minute_only_so_many_are_restarted(service: Service) -> None:
     assert Counter(service.work()) == {"power.boot_once": 5, "power.cycle": 2}
     service.clock.forward(seconds=61)
     assert service.work() == ["power.cycle"] * 2
+
+
+def test_fifty_dead_bmcs_hold_up_no_living_one(service: Service) -> None:
+    service.parts.settings.power_at_once = 10
+    service.knows()
+    ids = {}
+    for number in range(100):
+        name = f"{'dead' if number < 50 else 'live'}{number}"
+        power = {"driver": "fake", "name": f"fifty-{name}", "fails": 1000 if number < 50 else 0}
+        Fake.told.pop(power["name"], None)
+        service.knows_host(name=name, macs=[f"52:54:00:02:00:{number:02x}"], power=power)
+        ids[name] = service.queues(host=name)
+    service.work()
+    states = Counter((name[:4], service.state(id_)) for name, id_ in ids.items())
+    assert states == {("dead", "queued"): 50, ("live", "booting"): 50}
+    for _ in range(6):
+        service.clock.forward(seconds=40)
+        service.work()
+    assert Counter(service.state(id_) for name, id_ in ids.items() if name < "e") == {"failed": 50}
+    assert service.cause(ids["dead0"]).endswith("did not answer (after 6 tries)")

@@ -232,10 +232,16 @@ class LiveService(Child, Remote):
             }
         )  # fmt: skip
         self.log = settings.data_dir / "service.log"
+        self.worker = worker
         power_log = settings.data_dir / "power.log"
-        Child.__init__(self, _serve, self.settings, self.log, power_log, worker)
+        Child.__init__(self, _serve)
         url = f"http://{self.settings.listen}"
         Remote.__init__(self, url, self.settings.machine_url, self._make_token(), power_log)
+
+    def launch(self, fault: Fault = None) -> Self:
+        """With the settings as they are by now."""
+        self.args = (self.settings, self.log, self.power_log, self.worker)
+        return super().launch(fault)
 
     def _make_token(self) -> str:
         parts = self.parts()
