@@ -158,11 +158,13 @@ class Worker:
         if room <= 0:
             return
         now = self.parts.clock()
+        # Looked first: a commit wakes us, and while all that waits is held back, ours would, too.
         with self.parts.database.reading() as session:
-            if not store.waiting(session, now, 1):
+            if not lanes.choose(session, self.parts, now, room):
                 return
         # Chosen and marked in one turn, so that two workers together keep to the limits.
         with self.parts.database.writing() as session:
+            store.one_at_a_time(session)
             chosen = lanes.choose(session, self.parts, now, room)
             store.mark_dispatched(session, [each.id for each in chosen], now, _LEASE)
         for each in chosen:

@@ -26,6 +26,7 @@ def upgrade() -> None:
     op.add_column("effects", sa.Column("rack", sa.String(), nullable=True))
     op.add_column("effects", sa.Column("bmc", sa.String(), nullable=True))
     op.add_column("effects", sa.Column("not_before", UtcDateTime(), nullable=True))
+    op.create_index("ix_effects_dispatched_at", "effects", ["dispatched_at"])
     op.create_table(
         "host_facts",
         sa.Column("host_id", sa.String(), nullable=False),
@@ -49,6 +50,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("experience")
     op.drop_table("host_facts")
+    op.drop_index("ix_effects_dispatched_at", "effects")
     for name in ("not_before", "bmc", "rack", "step", "state"):
         op.drop_column("effects", name)
     op.drop_index("ix_deployments_boot_awaited_until", "deployments")

@@ -63,18 +63,21 @@ def _power_boot_once(parts: Parts, deployment: Deployment, effect: Effect) -> Ou
 
 
 def _power_cycle(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
+    driver = _driver(parts, deployment)
     said: dict[str, Any]
     try:
-        said = {"power": _driver(parts, deployment).cycle()}
+        said = {"power": driver.cycle()}
     except PowerUnclear as error:
         # Not again: if it was done, the machine may be loading its installer by now. If it was
         # not, the machine does not come in time.
         said = {"power": error.message, "unclear": True}
-    return _restarted(parts, deployment, said)
+    return _restarted(parts, deployment, driver, said)
 
 
-def _restarted(parts: Parts, deployment: Deployment, said: dict[str, Any]) -> Outcome:
-    until = network_boot.is_awaited(parts, deployment, _driver(parts, deployment))
+def _restarted(
+    parts: Parts, deployment: Deployment, driver: PowerDriver, said: dict[str, Any]
+) -> Outcome:
+    until = network_boot.is_awaited(parts, deployment, driver)
 
     def change(session: Session, row: Deployment) -> None:
         if _still_away(row):
@@ -270,7 +273,8 @@ def _interrupted(parts: Parts, deployment: Deployment, effect: Effect) -> Outcom
     """Its worker died over it. A machine that may have been restarted is waited for, as after a BMC
     that did not say; anything else has failed."""
     if effect.name == "power.cycle":
-        return _restarted(parts, deployment, {"power": _INTERRUPTED, "unclear": True})
+        said = {"power": _INTERRUPTED, "unclear": True}
+        return _restarted(parts, deployment, _driver(parts, deployment), said)
     return Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {_INTERRUPTED}")
 
 

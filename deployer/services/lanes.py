@@ -23,8 +23,8 @@ _LOOKED_AT = 5000
 
 
 def choose(session: Session, parts: Parts, now: datetime, room: int) -> list[Waiting]:
-    """What may begin now, `room` at the most, in the caller's writing transaction."""
-    store.one_at_a_time(session)
+    """What may begin now, `room` at the most. Who takes it in hand does so in the transaction of
+    this choice, begun by `store.effects.one_at_a_time`."""
     held = _Held(session, parts, now)
     chosen: list[Waiting] = []
     for effect in store.waiting(session, now, _LOOKED_AT):

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import func, or_, text, update
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from deployer.core.effects import APPROVE
@@ -32,16 +33,18 @@ class Waiting(NamedTuple):
     bmc: str | None
 
 
+_WAITING = columns(*(getattr(Effect, name) for name in Waiting._fields))
+
+
 def waiting(session: Session, now: datetime, limit: int) -> list[Waiting]:
     """Those whose time has come: first what was not tried yet, or the dead would hold up the
     living; then the oldest."""
     query = (
-        select(Effect.id, Effect.offer, Effect.name, Effect.rack, Effect.bmc)  # type: ignore[call-overload]
-        .where(col(Effect.dispatched_at).is_(None), col(Effect.ended_at).is_(None))
+        _WAITING.where(col(Effect.dispatched_at).is_(None), col(Effect.ended_at).is_(None))
         .where(or_(col(Effect.not_before).is_(None), col(Effect.not_before) <= now))
         .order_by(col(Effect.attempts), col(Effect.id)).limit(limit)
     )  # fmt: skip
-    return [Waiting(*row) for row in session.exec(query)]
+    return [Waiting(*row) for row in session.execute(query)]
 
 
 def one_at_a_time(session: Session) -> None:
@@ -52,11 +55,12 @@ def one_at_a_time(session: Session) -> None:
 
 def in_hand(session: Session, names: Collection[str]) -> list[Waiting]:
     """Those of these names that a worker has, on whichever replica."""
-    query = select(Effect.id, Effect.offer, Effect.name, Effect.rack, Effect.bmc).where(  # type: ignore[call-overload]
-        col(Effect.dispatched_at).is_not(None), col(Effect.ended_at).is_(None),
+    query = _WAITING.where(
+        # A lease is what tells them, by an index: this is asked at every turn of the outbox.
+        col(Effect.lease_until).is_not(None), col(Effect.ended_at).is_(None),
         col(Effect.name).in_(names),
     )  # fmt: skip
-    return [Waiting(*row) for row in session.exec(query)]
+    return [Waiting(*row) for row in session.execute(query)]
 
 
 def begun_since(session: Session, name: str, since: datetime) -> int:

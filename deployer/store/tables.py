@@ -258,7 +258,7 @@ class Effect(SQLModel, table=True):
     rack: str | None = None
     bmc: str | None = None
     not_before: datetime | None = _moment(nullable=True)
-    dispatched_at: datetime | None = _moment(nullable=True)
+    dispatched_at: datetime | None = _moment(nullable=True, index=True)
     # Whoever carries it out renews this; once it has run out, the work is offered again, and the
     # count of offers fences off the one before.
     lease_until: datetime | None = _moment(nullable=True)

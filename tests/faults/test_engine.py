@@ -142,6 +142,27 @@ def test_f031_an_effect_that_is_handed_over_again_while_it_runs_runs_once(
     assert calls == ["boot_once"]
 
 
+@on_sqlite
+def test_what_is_held_back_keeps_nobody_busy(
+    worker: Worker, real: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit wakes the outbox; its own must not wake it again and again."""
+    over: list[bool] = []
+    monkeypatch.setattr(Fake, "_boot_once", lambda *_: until(lambda: over) and "done")
+    worker.parts.settings.power_at_once = 1
+    _knows_switch(real, "first")
+    real.knows_host(name="web02", macs=["52:54:00:00:02:02"], power={"driver": "fake", "name": "x"})
+    first = real.queues()
+    until(lambda: worker.in_hand)
+    held = real.queues(host="web02")
+    commits: list[bool] = []
+    worker.parts.database.after_commit(lambda: commits.append(True))
+    time.sleep(1)
+    assert len(commits) <= 5 and real.state(held) == "queued"
+    over.append(True)
+    until(lambda: {real.state(first), real.state(held)} == {"booting"})
+
+
 # --- leases -----------------------------------------------------------------------------------
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from deployer.core.inventory import Firmware, HostSpec
 from deployer.core.profiles import SecretRef
@@ -63,6 +63,12 @@ class Context:
         return self.secrets[ref.secret]
 
 
+# A host name or a numeric address, as drivers are told where to connect to.
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}$")]
+# What is said for a driver that cannot set the next boot.
+OWN_ORDER = "nothing is set: the machine's own boot order has to begin with the network"
+
+
 class DriverSettings(BaseModel):
     """What a host says under `power:`, beside `driver`; a form can be drawn from it."""
 
@@ -72,12 +78,13 @@ class DriverSettings(BaseModel):
 class PowerDriver(ABC):
     """One host's power switch; each act returns a line for the host's history.
 
-    `controls_power` is False when a person must act.
+    `controls_power` is False when a person must act; `settings` are an instance of `Settings`.
     """
 
     name: ClassVar[str]
     controls_power: ClassVar[bool] = True
     Settings: ClassVar[type[DriverSettings]]
+    settings: Any
 
     def __init__(self, settings: Any, context: Context) -> None:
         self.settings, self.context = settings, context

@@ -18,7 +18,6 @@ from deployer.core.text import MASK, Line, printable
 from deployer.drivers import program
 from deployer.drivers.power.base import (
     BootMethod,
-    Context,
     DriverSettings,
     PowerDriver,
     PowerState,
@@ -45,10 +44,7 @@ class CommandSettings(DriverSettings):
 class Command(PowerDriver):
     name = "command"
     Settings = CommandSettings
-
-    def __init__(self, settings: CommandSettings, context: Context) -> None:
-        super().__init__(settings, context)
-        self.settings: CommandSettings = settings
+    settings: CommandSettings
 
     @property
     def methods(self) -> tuple[BootMethod, ...]:

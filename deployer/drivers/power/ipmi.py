@@ -19,6 +19,7 @@ from deployer.core.profiles import SecretRef
 from deployer.core.text import MASK, printable
 from deployer.drivers import program, reach
 from deployer.drivers.power.base import (
+    Address,
     BootMethod,
     Context,
     DriverSettings,
@@ -45,8 +46,6 @@ _NOT_LET_IN = re.compile(
 )
 _UNKNOWN = re.compile(r"Invalid command|Invalid data field|Parameter out of range|not supported$")
 
-Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}$")]
-
 
 class IpmiSettings(DriverSettings):
     """`cipher`: its number; unset, 17 and then 3 are tried. `firmware`: what the machine runs."""
@@ -63,11 +62,11 @@ class IpmiSettings(DriverSettings):
 class Ipmi(PowerDriver):
     name = "ipmi"
     Settings = IpmiSettings
+    settings: IpmiSettings
     seconds = _SECONDS
 
     def __init__(self, settings: IpmiSettings, context: Context) -> None:
         super().__init__(settings, context)
-        self.settings: IpmiSettings = settings
         self._ciphers = [settings.cipher] if settings.cipher is not None else list(_CIPHERS)
 
     def state(self) -> PowerState:

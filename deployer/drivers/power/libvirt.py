@@ -64,10 +64,10 @@ class LibvirtSettings(DriverSettings):
 class Libvirt(PowerDriver):
     name = "libvirt"
     Settings = LibvirtSettings
+    settings: LibvirtSettings
 
     def __init__(self, settings: LibvirtSettings, context: Context) -> None:
         super().__init__(settings, context)
-        self.settings: LibvirtSettings = settings
         self._domain = settings.domain or context.host.name
 
     def state(self) -> PowerState:
@@ -148,9 +148,10 @@ class Libvirt(PowerDriver):
 
 def with_network_first(domain: ET.Element, macs: list[str]) -> ET.Element:
     """The description with the host's NIC as its first boot device, and its disks after that."""
-    system = domain.find("os")
-    for old in domain.findall("os/boot") if system is not None else []:
-        system.remove(old)  # type: ignore[union-attr]  # one way to say it excludes the other
+    # One way to say it excludes the other.
+    for system in domain.findall("os"):
+        for old in system.findall("boot"):
+            system.remove(old)
     disks = [disk for disk in domain.findall("devices/disk") if disk.get("device") != "cdrom"]
     order = [network(domain, macs), *sorted(disks, key=_position)]
     for device in domain.findall("devices/*"):

@@ -22,7 +22,6 @@ from deployer.core.text import MASK, printable
 from deployer.drivers import http, tls
 from deployer.drivers.power.base import (
     BootMethod,
-    Context,
     DriverSettings,
     PowerDriver,
     PowerState,
@@ -56,11 +55,8 @@ class ProxmoxSettings(DriverSettings):
 class Proxmox(PowerDriver):
     name = "proxmox"
     Settings = ProxmoxSettings
+    settings: ProxmoxSettings
     limits = http.Limits(total_seconds=150, requests=300)
-
-    def __init__(self, settings: ProxmoxSettings, context: Context) -> None:
-        super().__init__(settings, context)
-        self.settings: ProxmoxSettings = settings
 
     def state(self) -> PowerState:
         with self._machine() as machine:

@@ -14,7 +14,6 @@ from deployer.core.text import Line
 from deployer.drivers import http, tls
 from deployer.drivers.power.base import (
     BootMethod,
-    Context,
     DriverSettings,
     PowerDriver,
     PowerState,
@@ -67,11 +66,8 @@ class _Machine:
 class Redfish(PowerDriver):
     name = "redfish"
     Settings = RedfishSettings
+    settings: RedfishSettings
     limits = http.Limits()
-
-    def __init__(self, settings: RedfishSettings, context: Context) -> None:
-        super().__init__(settings, context)
-        self.settings: RedfishSettings = settings
 
     @property
     def methods(self) -> tuple[BootMethod, ...]:

@@ -18,8 +18,9 @@ from deployer.core.profiles import SshKey
 from deployer.core.text import printable
 from deployer.drivers import reach, ssh
 from deployer.drivers.power.base import (
+    OWN_ORDER,
+    Address,
     BootMethod,
-    Context,
     DriverSettings,
     PowerDriver,
     PowerState,
@@ -35,7 +36,7 @@ _DMI = "/sys/class/dmi/id"
 class SshSettings(DriverSettings):
     """`known_hosts`: the machine's public host keys, each as in /etc/ssh/ssh_host_*_key.pub."""
 
-    address: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}$")]
+    address: Address
     port: int = Field(default=22, ge=1, le=65535)
     username: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = "root"
     known_hosts: list[SshKey] = Field(min_length=1, max_length=8)
@@ -44,10 +45,7 @@ class SshSettings(DriverSettings):
 class Ssh(PowerDriver):
     name = "ssh"
     Settings = SshSettings
-
-    def __init__(self, settings: SshSettings, context: Context) -> None:
-        super().__init__(settings, context)
-        self.settings: SshSettings = settings
+    settings: SshSettings
 
     @property
     def methods(self) -> tuple[BootMethod, ...]:
@@ -67,7 +65,7 @@ class Ssh(PowerDriver):
 
     def _boot_once(self, method: BootMethod, url: str | None) -> str:
         if method is BootMethod.PXE:
-            return "nothing is set: the machine's own boot order has to begin with the network"
+            return OWN_ORDER
         with self._logged_in() as do:
             entry, name = self._network_entry(do("efibootmgr -v", BootMethodRefused))
             do(f"efibootmgr -n {entry}", PowerError)

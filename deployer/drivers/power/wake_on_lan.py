@@ -14,8 +14,8 @@ from pydantic import AfterValidator, Field
 from deployer.core.hosts import Mac
 from deployer.drivers import reach
 from deployer.drivers.power.base import (
+    OWN_ORDER,
     BootMethod,
-    Context,
     DriverSettings,
     PowerDriver,
 )
@@ -41,13 +41,10 @@ class WakeOnLanSettings(DriverSettings):
 class WakeOnLan(PowerDriver):
     name = "wake_on_lan"
     Settings = WakeOnLanSettings
-
-    def __init__(self, settings: WakeOnLanSettings, context: Context) -> None:
-        super().__init__(settings, context)
-        self.settings: WakeOnLanSettings = settings
+    settings: WakeOnLanSettings
 
     def _boot_once(self, method: BootMethod, url: str | None) -> str:
-        return "nothing is set: the machine's own boot order has to begin with the network"
+        return OWN_ORDER
 
     def cycle(self) -> str:
         """What runs goes on running: there is no packet that ends it."""
