@@ -160,6 +160,11 @@ class Settings(BaseSettings):
         description="Networks (comma-separated) in which power drivers may reach BMCs. Default: any"
         " but this machine's loopback and link-local addresses.",
     )
+    webhook_networks: Annotated[str, AfterValidator(_networks)] = Field(
+        default="",
+        description="Networks (comma-separated) to which workflows may send `http.request` and"
+        " `webhook`. Default: any but this machine's loopback and link-local addresses.",
+    )
     strict_address: bool = Field(
         default=True,
         description="Answer files only to the address that fetched the boot script. Switch off"

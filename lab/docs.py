@@ -7,19 +7,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel
 
-from deployer.answers.families import Catalogue
+from deployer.answers.families import Catalogue, load_model
+from deployer.core.effects import KINDS
 from deployer.core.explain import show_duration
 from deployer.core.families import Family
 from deployer.core.inventory import HostSpec
-from deployer.core.lifecycle import PATIENCE, RESTING, TRANSITIONS, Event, State
+from deployer.core.lifecycle import (
+    PATIENCE,
+    RESTING,
+    TRANSITIONS,
+    Event,
+    State,
+    expected_events,
+    next_state,
+)
 from deployer.core.network import Network
 from deployer.core.profiles import DISKS_OF, AnswerFile, ProfileSpec, SecretRef
+from deployer.core.workflows import Step, Workflow
 from deployer.drivers.power.base import Context, PowerDriver
 from deployer.drivers.redfish import products
 from deployer.netboot.loaders import CLIENTS, Loader, Offer, choose, standard
@@ -29,6 +40,7 @@ from deployer.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
 CATALOGUE = Catalogue([ROOT / "answerfiles"])
+WORKFLOWS = [load_model(Workflow, file) for file in sorted((ROOT / "workflows").glob("*.yaml"))]
 _BLOCK = re.compile(r"(<!-- (\w+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
 _ENDINGS = {Event.EFFECT_FAILED, Event.TIMED_OUT, Event.CANCEL}
 
@@ -49,6 +61,58 @@ def states() -> str:
 
 def _target(event: Event) -> str:
     return TRANSITIONS[State.QUEUED, event]
+
+
+def workflow(shown: Workflow) -> str:
+    """Each state with its steps, one after the other; who moves it on where none of them does."""
+    happy = [State.QUEUED]
+    while happy[-1] not in RESTING:
+        happy.append(State(TRANSITIONS[happy[-1], expected_events(happy[-1])[0]]))
+    lines = ["```mermaid", "flowchart TD"]
+    for state in happy[:-1]:
+        boxes = [_box(step) for step in shown.on.get(state, [])]
+        if not _moves_on(shown.on.get(state, []), state):
+            boxes.append(f'(["the machine says {expected_events(state)[0]}"])')
+        named = [f"{state}{number}{box}" for number, box in enumerate(boxes, 1)]
+        lines += [f"    subgraph {state}", f"        {' --> '.join(named)}", "    end"]
+    lines.append(f"    {' --> '.join(happy)}")
+    lines += ["```", ""]
+    return "\n".join(lines)
+
+
+# What an effect reports, beside its line in the history.
+_REPORTS = {"power.boot_once": Event.START, "ssh.verify": Event.VERIFIED}
+
+
+def _moves_on(steps: list[Step], state: State) -> bool:
+    said = [step.say or _REPORTS.get(step.do or "") for step in steps]
+    return any(event and next_state(state, event) for event in said)
+
+
+def _box(step: Step) -> str:
+    """What it does, with what, and on which condition; an event has round ends."""
+    words = [step.do or f"say {step.say}"]
+    words += [f"{name}: {_plain(value)}" for name, value in step.with_.items()]
+    words += [f"when {step.when}"] if step.when else []
+    words += [f"unless {step.unless}"] if step.unless else []
+    words += ["may fail"] if step.on_failure == "go_on" else []
+    text = "<br>".join(words).replace('"', "#quot;")
+    return f'["{text}"]' if step.do else f'(["{text}"])'
+
+
+def _plain(value: Any) -> str:
+    text = {True: "yes", False: "no"}.get(value) if isinstance(value, bool) else None
+    return text or " ".join(str(value).split())
+
+
+def effects() -> str:
+    """What a step can do, and what it takes under `with`."""
+    rows = [["effect", "does", "`with`"]]
+    for name, kind in KINDS.items():
+        fields = kind.takes.model_fields.items()
+        given = ", ".join(f"`{field.alias or each}`" for each, field in fields)
+        rows.append([f"`{name}`", kind.summary, given])
+    return _table(rows)
 
 
 def patience() -> str:
@@ -122,7 +186,7 @@ def _columns() -> list[tuple[str, Family]]:
 
 def os_support() -> str:
     """Field by OS: rendered (a tick), or refused by name before anything is touched."""
-    columns = _columns()
+    columns = [(name, at) for name, at in _columns() if at.task == "install"]
     fields = [f for f in _fields(ProfileSpec) if not f.startswith(_OURS)]
     fields += [f"network.{f}" for f in _fields(Network) if f != "interfaces.name"]
     rows = [
@@ -209,8 +273,9 @@ def _table(rows: list[list[str]]) -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "states": states, "patience": patience, "settings": settings, "loaders": loaders,
-    "os_support": os_support, "os_proof": os_proof, "media": media, "power": power,
-    "redfish": redfish,
+    "os_support": os_support, "os_proof": os_proof, "media": media, "effects": effects,
+    "power": power, "redfish": redfish,
+    **{f"workflow_{each.name}": partial(workflow, each) for each in WORKFLOWS},
 }  # fmt: skip
 
 

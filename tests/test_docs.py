@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from deployer.core.documents import load_one
+from deployer.core.workflows import Workflow
 from deployer.services import power
 from deployer.services.parts import POWER_DRIVERS
 from deployer.web import operators
@@ -24,6 +26,24 @@ def test_generated_parts_are_current(page: Path) -> None:
     """Otherwise: `make golden`."""
     text = page.read_text(encoding="utf-8")
     assert text == docs.with_current_blocks(text)
+
+
+def test_every_workflow_is_shown() -> None:
+    text = (docs.ROOT / "docs" / "workflows.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^<!-- workflow_(\w+): generated", text, re.MULTILINE)
+    assert sorted(shown) == sorted(each.name for each in docs.WORKFLOWS)
+
+
+def test_a_picture_shows_every_step_and_who_moves_it_on() -> None:
+    steps = "[{do: approve, with: {by_another: true}}, {do: power.off, on_failure: go_on}]"
+    given = {"name": "w", "label": "W", "on": load_one(f"queued: {steps}", "w")}
+    drawn = docs.workflow(Workflow.model_validate(given))
+    assert drawn.splitlines()[2:5] == [
+        "    subgraph queued",
+        '        queued1["approve<br>by_another: yes"] --> queued2["power.off<br>may fail"] -->'
+        ' queued3(["the machine says start"])',
+        "    end",
+    ]
 
 
 def test_the_page_on_power_has_an_example_for_each_driver_that_is_taken() -> None:

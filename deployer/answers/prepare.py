@@ -208,6 +208,9 @@ def unsupported(
         refuse("arch", profile.arch, f"choose one of: {', '.join(family.arches)}")
     if profile.storage.layout not in family.layouts:
         refuse("storage.layout", profile.storage.layout, f"use {', '.join(family.layouts)}")
+    if profile.storage.disk.pick == "all" and family.task == "install":
+        remedy = "name the disk that is installed; `all` is for what overwrites them"
+        refuse("storage.disk.pick", profile.storage.disk.pick, remedy)
     given = profile.model_dump(mode="json", exclude_defaults=True)
     if host is not None:
         given["network"] = host.network.model_dump(mode="json", exclude_defaults=True)

@@ -9,12 +9,14 @@ import base64
 import json
 import shlex
 import traceback
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
 import jinja2
+from jinja2.filters import do_unique
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from deployer.answers.families import INSTALLERS, FoundFamily
@@ -45,6 +47,15 @@ def _as_base64(value: Any) -> str:
     return base64.b64encode(str(value).encode()).decode()
 
 
+@jinja2.pass_environment
+def _unique(
+    env: jinja2.Environment, values: Iterable[Any], case_sensitive: bool = True,
+    attribute: str | int | None = None,
+) -> Iterator[Any]:  # fmt: skip
+    """Jinja2's own, but for letters: packages, keys and kernel arguments differ by their case."""
+    yield from do_unique(env, values, case_sensitive, attribute)
+
+
 def environment(found: FoundFamily) -> jinja2.Environment:
     """Templates of one family; `json`, `xml`, `sh` and `b64` quote a value for their format, and so
     do the filters that installers bring."""
@@ -63,9 +74,16 @@ def _environment(folders: tuple[Path, ...]) -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     env.filters |= {"json": _as_json, "xml": _as_xml, "sh": _as_shell, "b64": _as_base64}
+    env.filters["unique"] = _unique
     for installer in INSTALLERS.values():
         env.filters |= getattr(installer, "filters", {})
     return env
+
+
+@cache
+def plain_environment() -> jinja2.Environment:
+    """For texts of an operator's that belong to no family; they can include nothing."""
+    return ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
 
 
 def render_file(env: jinja2.Environment, name: str, context: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from deployer.cli import (
     images,
     netboot,
     profiles,
+    schema,
     secrets,
     serve,
     tokens,
@@ -68,6 +69,7 @@ app.command(rich_help_panel=_DAY)(deployments.approve)
 app.command(rich_help_panel=_DAY)(deployments.cancel)
 app.command(rich_help_panel=_FLEET)(apply.apply)
 app.command(rich_help_panel=_FLEET)(profiles.check)
+app.command(rich_help_panel=_FLEET)(schema.schema)
 app.add_typer(hosts.app, name="hosts", rich_help_panel=_FLEET)
 app.add_typer(profiles.app, name="profiles", rich_help_panel=_FLEET)
 app.add_typer(images.app, name="image", rich_help_panel=_FLEET)

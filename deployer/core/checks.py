@@ -34,6 +34,7 @@ _LSBLK = "lsblk --json --bytes --output NAME,TYPE,SIZE,SERIAL"
 COMMANDS = {
     "os_release": "cat /etc/os-release",
     "hostname": "cat /proc/sys/kernel/hostname",
+    "machine_id": "cat /etc/machine-id 2>/dev/null",
     # Before util-linux 2.37 (Debian 11), lsblk knew one mount point of each.
     "disks": f"{_LSBLK},MOUNTPOINTS 2>/dev/null || {_LSBLK},MOUNTPOINT",
 }

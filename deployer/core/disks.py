@@ -48,7 +48,10 @@ class Disk(BaseModel):
 
 
 class DiskRule(BaseModel):
-    """Every condition given must hold; `pick` says what to do when several disks pass."""
+    """Every condition given must hold; `pick` says what to do when several disks pass.
+
+    `all` takes each of them, and all that `serial` or `wwn` name must be there.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -59,7 +62,7 @@ class DiskRule(BaseModel):
     min_size: Size | None = None
     max_size: Size | None = None
     type: DiskType | None = None
-    pick: Literal["smallest", "largest", "only"] = "only"
+    pick: Literal["smallest", "largest", "only", "all"] = "only"  # all: not to install on
 
     def describe(self) -> str:
         sizes = {"min_size", "max_size"}
@@ -75,24 +78,24 @@ class NoDisk(Exception):
     """No disk, or no single one, fits; the message lists each disk with its reason."""
 
 
+def _differs(wanted: str | list[str] | None, found: str | None) -> bool:
+    if wanted is None:
+        return False
+    names = [wanted] if isinstance(wanted, str) else wanted
+    return (found or "").strip().casefold() not in [name.strip().casefold() for name in names]
+
+
 def _misfit(rule: DiskRule, disk: Disk, needed: int) -> str | None:
     """Why `disk` cannot be the one; None when it can."""
-
-    def differs(wanted: str | list[str] | None, found: str | None) -> bool:
-        if wanted is None:
-            return False
-        names = [wanted] if isinstance(wanted, str) else wanted
-        return (found or "").strip().casefold() not in [name.strip().casefold() for name in names]
-
     if disk.removable:
         return "removable"
     if disk.read_only:
         return "read-only"
     if disk.transport in _EXTERNAL and not (rule.serial or rule.wwn):
         return f"attached by {disk.transport}; only its serial or WWN can choose it"
-    if differs(rule.serial, disk.serial):
+    if _differs(rule.serial, disk.serial):
         return f"its serial is {disk.serial or 'unknown'}"
-    if differs(rule.wwn, disk.wwn):
+    if _differs(rule.wwn, disk.wwn):
         return f"its WWN is {disk.wwn or 'unknown'}"
     if rule.model is not None and rule.model.casefold() not in (disk.model or "").casefold():
         return f"its model is {disk.model or 'unknown'}"
@@ -122,7 +125,8 @@ def _picked(rule: DiskRule, fitting: list[Disk], count: int) -> list[Disk] | Non
 def choose(rule: DiskRule, disks: list[Disk], needed: int = 0, count: int = 1) -> list[Disk]:
     """The `count` disks that `rule` means, each at least `needed` bytes large; NoDisk otherwise.
 
-    Several are for a layout that mirrors them, so they must be of one size.
+    Several are for a layout that mirrors them, so they must be of one size; but for `pick: all`,
+    which asks for no count.
     """
     judged = [(disk, _misfit(rule, disk, needed)) for disk in disks]
     fitting = [disk for disk, misfit in judged if misfit is None]
@@ -131,16 +135,42 @@ def choose(rule: DiskRule, disks: list[Disk], needed: int = 0, count: int = 1) -
         raise NoDisk(
             "two paths lead to one disk (same WWN): "
             + "; ".join(d.describe() for d in fitting)
-            + ". Multipath disks are not installed; unplug one path or name another disk"
+            + ". Multipath disks are not written to; unplug one path or name another disk"
         )
+    if rule.pick == "all":
+        return _all_of(rule, judged)
     chosen = _picked(rule, fitting, count)
     if chosen is not None and len({disk.size for disk in chosen}) == 1:
         return chosen
-    seen = "; ".join(f"{disk.describe()} ({misfit or 'fits'})" for disk, misfit in judged)
+    problem = f"{_problem(chosen, len(fitting), count)} the rule ({rule.describe()})"
+    raise NoDisk(f"{problem}. {_seen(judged)} {_remedy(len(fitting), count)}")
+
+
+Judged = list[tuple[Disk, str | None]]
+
+
+def _all_of(rule: DiskRule, judged: Judged) -> list[Disk]:
+    """A disk that was named and is not there may hold what was to be wiped."""
+    fitting = [disk for disk, misfit in judged if misfit is None]
+    missing = [
+        f"{field} {name}"
+        for field in ("serial", "wwn")
+        if isinstance(named := getattr(rule, field), list)
+        for name in named
+        if all(_differs(name, getattr(disk, field)) for disk in fitting)
+    ]
+    if fitting and not missing:
+        return fitting
+    problem = f"no disk has {' and none has '.join(missing)}" if missing else "no disk fits"
     raise NoDisk(
-        f"{_problem(chosen, len(fitting), count)} the rule ({rule.describe()})."
-        f" Seen: {seen or 'no disk at all'}. {_remedy(len(fitting), count)}"
+        f"{problem}, by the rule ({rule.describe()}). {_seen(judged)}"
+        " Correct storage.disk in the profile, or look whether a disk has failed"
     )
+
+
+def _seen(judged: Judged) -> str:
+    seen = "; ".join(f"{disk.describe()} ({misfit or 'fits'})" for disk, misfit in judged)
+    return f"Seen: {seen or 'no disk at all'}."
 
 
 def _problem(chosen: list[Disk] | None, fitting: int, count: int) -> str:

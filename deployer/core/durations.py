@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 _DURATION = re.compile(r"(\d{1,7}(?:\.\d{1,3})?)\s*(s|min|h|d)", re.ASCII)
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
@@ -26,5 +26,11 @@ def parse_duration(text: Any) -> timedelta:
 
 # A month is longer than anybody waits, and shorter than what a column of seconds could not hold.
 Duration = Annotated[
-    timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0), le=timedelta(days=31))
-]
+    timedelta,
+    BeforeValidator(parse_duration),
+    Field(ge=timedelta(0), le=timedelta(days=31)),
+    WithJsonSchema({
+        "type": ["number", "string"], "description": "90s, 10min, 2h, 1d, or seconds",
+        "minimum": 0, "pattern": r"^ *[0-9]+(\.[0-9]+)? *(s|min|h|d) *$",
+    }),
+]  # fmt: skip

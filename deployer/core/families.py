@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from deployer.core.media import Medium
 from deployer.core.profiles import HASHES, Arch, Hash, Layout
+from deployer.core.tasks import Task
 from deployer.core.text import Block, Line, Name
 
 _PATH = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", re.ASCII)
@@ -135,6 +136,7 @@ class Release(_Model):
     version: Line
     image: Template | None = None
     label: Line | None = None
+    task: Task | None = None
     installer: Name | None = None
     arches: list[Arch] | None = Field(default=None, min_length=1)
     boot: Boot | None = None
@@ -164,6 +166,8 @@ class Family(_Model):
 
     name: Name
     label: Line
+    # A profile's workflow must be for the same.
+    task: Task = "install"
     installer: Name
     arches: list[Arch] = Field(min_length=1)
     boot: Boot
@@ -215,6 +219,6 @@ class Family(_Model):
 
 
 _OF_A_RELEASE = (
-    "installer", "arches", "boot", "answers", "layouts", "unsupported", "calls", "hashes",
+    "task", "installer", "arches", "boot", "answers", "layouts", "unsupported", "calls", "hashes",
     "kernel_args", "proof",
 )  # fmt: skip

@@ -18,8 +18,9 @@ from pydantic import (
 )
 
 from deployer.core.durations import Duration
-from deployer.core.effects import KINDS
+from deployer.core.effects import KINDS, secrets_in
 from deployer.core.lifecycle import RESTING, Event, State
+from deployer.core.tasks import Task
 from deployer.core.text import Line, Name
 
 _CONDITION = re.compile(r"verify|power_control|label:[^=]+=.*|var:.+")
@@ -86,20 +87,51 @@ class Step(BaseModel):
 
 
 class Workflow(BaseModel):
-    """A file in workflows/."""
+    """A file in workflows/.
+
+    `patience`: how long a state may last, where the service's settings do not fit this workflow.
+    `longest`: how long `installing` may last while the machine reports progress; four times its
+    patience unless set.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     name: Name
     label: Line
+    task: Task = "install"  # profiles that follow it name a release for the same
+    patience: dict[State, Duration] = Field(default_factory=dict)
+    longest: Duration | None = None
     on: dict[State, list[Step]]
 
     @model_validator(mode="after")
-    def _ends_at_the_end(self) -> Workflow:
-        ended = [state for state in self.on if state in RESTING and self.on[state]]
-        if ended:
-            raise ValueError(f"on.{ended[0]}: nothing is done once a deployment has ended")
+    def _leaves_the_machine_alone_in_the_end(self) -> Workflow:
+        """It may be somebody's who has deployed anew."""
+        for state, steps in self.on.items():
+            for number, step in enumerate(steps):
+                if state in RESTING and (step.do is None or not KINDS[step.do].outward):
+                    outward = ", ".join(name for name, kind in KINDS.items() if kind.outward)
+                    raise ValueError(
+                        f"on.{state}.{number}: a deployment that has ended moves no more, and no"
+                        f" machine is touched for it; only these are done then: {outward}"
+                    )
         return self
+
+    @model_validator(mode="after")
+    def _waits_only_where_somebody_waits(self) -> Workflow:
+        ended = [state for state in self.patience if state in RESTING]
+        if ended:
+            raise ValueError(f"patience.{ended[0]}: a deployment that has ended waits for nothing")
+        return self
+
+    def secrets(self) -> dict[str, str]:
+        """Place in the file → name of a secret that the step there needs."""
+        return {
+            f"on.{state}.{number}.with.{field}": name
+            for state, steps in self.on.items()
+            for number, step in enumerate(steps)
+            if step.do is not None
+            for field, name in secrets_in(step.do, step.with_)
+        }
 
     def conditions(self) -> set[str]:
         """All that its steps ask for."""

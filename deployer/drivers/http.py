@@ -1,4 +1,4 @@
-"""HTTP to devices that may be slow, broken or hostile: bounded in time, size and number.
+"""HTTP to what may be slow, broken or hostile: bounded in time, size and number.
 
 Made of httpcore, on which httpx is built: httpx itself limits no request as a whole, and has no
 place to look at address and certificate before the first byte is sent.
@@ -41,8 +41,12 @@ class Reply:
 class Client:
     """Speaks to one origin, such as `https://10.0.9.1`, and to no other; a context manager."""
 
-    def __init__(self, origin: str, verify: tls.Verify, networks: str, limits: Limits) -> None:
+    def __init__(
+        self, origin: str, verify: tls.Verify, networks: str, limits: Limits,
+        setting: str = reach.POWER,
+    ) -> None:  # fmt: skip
         self.origin, self.verify, self.networks, self.limits = origin, verify, networks, limits
+        self.setting = setting
         self.url = httpcore.URL(origin)
         self._ends = time.monotonic() + limits.total_seconds
         self._asked = 0
@@ -51,7 +55,7 @@ class Client:
         self._pool = self._connect()
 
     def _connect(self) -> httpcore.ConnectionPool:
-        backend = _Backend(self._until, self.networks, self.verify)
+        backend = _Backend(self._until, self.networks, self.verify, self.setting)
         return httpcore.ConnectionPool(
             ssl_context=self._context, max_connections=1, network_backend=backend
         )
@@ -141,7 +145,7 @@ class Client:
 
     def _distrust(self, problem: str) -> PowerRefused:
         host, port = self.url.host.decode(), self.url.port or 443
-        address = reach.addresses(host, port, self.networks)[0]
+        address = reach.addresses(host, port, self.networks, self.setting)[0]
         shown = tls.shown_by(address, port, max(0.1, min(5, self.seconds_left)))
         return distrust(self.origin, problem, shown or "")
 
@@ -172,8 +176,9 @@ class _Until:
 class _Backend(httpcore.NetworkBackend):
     """Connects to allowed addresses alone; every wait ends with the request's time."""
 
-    def __init__(self, until: _Until, networks: str, verify: tls.Verify) -> None:
+    def __init__(self, until: _Until, networks: str, verify: tls.Verify, setting: str) -> None:
         self._until, self._networks, self._verify = until, networks, verify
+        self._setting = setting
         self._plain = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -181,7 +186,7 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None, socket_options: Any = None,
     ) -> httpcore.NetworkStream:  # fmt: skip
         try:
-            allowed = reach.addresses(host, port, self._networks)
+            allowed = reach.addresses(host, port, self._networks, self._setting)
         except PowerError as error:
             raise httpcore.ConnectError(error) from error
         for address in allowed[:-1]:

@@ -1,4 +1,4 @@
-"""Which addresses drivers may connect to, decided on the very address that is then used (T073)."""
+"""Which addresses we may connect to, decided on the very address that is then used (T073)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
-def addresses(host: str, port: int, networks: str) -> list[str]:
-    """Numeric addresses of `host` that may be reached.
+POWER = "DEPLOYER_POWER_NETWORKS"
+
+
+def addresses(host: str, port: int, networks: str, setting: str = POWER) -> list[str]:
+    """Numeric addresses of `host` that may be reached; `setting` is where `networks` come from.
 
     PowerError when the name is unknown just now, PowerRefused when no address of it is allowed.
     """
@@ -24,8 +27,8 @@ def addresses(host: str, port: int, networks: str) -> list[str]:
     allowed = [text for text in texts if is_allowed(text, networks)]
     if not allowed:
         raise PowerRefused(
-            f"{host} is {texts[0]}, which power drivers may not connect to", value=host,
-            remedy="correct the address, or allow its network in DEPLOYER_POWER_NETWORKS",
+            f"{host} is {texts[0]}, which may not be connected to", value=host,
+            remedy=f"correct the address, or allow its network in {setting}",
         )  # fmt: skip
     return allowed
 

@@ -55,6 +55,10 @@ class Refused(Exception):
     """Somebody answers, and it is not the machine that we installed, or it does not let us in."""
 
 
+class NotLetIn(Refused):
+    """It is the machine that we know, and it does not accept our key."""
+
+
 class Interrupted(Exception):
     """The command was begun, and nobody knows how it ended."""
 
@@ -132,7 +136,7 @@ def _login(transport: paramiko.Transport, target: Target, key_file: Path) -> Non
             target.user, paramiko.Ed25519Key.from_private_key_file(str(key_file))
         )
     except paramiko.AuthenticationException:
-        raise Refused(
+        raise NotLetIn(
             f"the machine does not accept our key for the account {target.user!r}; was it removed"
             " by a script?"
         ) from None

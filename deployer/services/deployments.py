@@ -17,6 +17,7 @@ from deployer.answers.context import Machine, Snapshot
 from deployer.answers.families import FoundFamily
 from deployer.core.bootspec import InstallerBoot
 from deployer.core.effects import APPROVE, Approval, pause_before
+from deployer.core.families import Family
 from deployer.core.ids import new_id
 from deployer.core.inventory import Firmware, HostSpec
 from deployer.core.lifecycle import RESTING, Event, State, next_state
@@ -26,7 +27,7 @@ from deployer.core.tokens import Purpose
 from deployer.core.workflows import Step
 from deployer.errors import Conflict, Finding, Forbidden, Invalid, NotFound
 from deployer.observe import log, metrics
-from deployer.services import flow, power, secrets
+from deployer.services import flow, secrets
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store import effects, hosts, images, profiles
@@ -76,6 +77,8 @@ def check(session: Session, parts: Parts, request: Request) -> Checked:
     spec = HostSpec.model_validate(host.spec)
     snapshot = snapshot_of(session, parts, spec, ProfileSpec.model_validate(profile.spec))
     refuse_findings(findings_of(session, parts, snapshot, request.vars))
+    workflow = parts.workflows[snapshot.profile.workflow]
+    secrets.values_of(session, parts, workflow.secrets(), f"the workflow {workflow.name}")
     return Checked(host, snapshot, snapshot.profile.workflow)
 
 
@@ -91,17 +94,29 @@ def family_of(parts: Parts, profile: ProfileSpec) -> FoundFamily:
     return found
 
 
+def refuse_unfit_workflow(parts: Parts, family: Family, profile: ProfileSpec) -> None:
+    """Invalid when there is none of this name, or when it is for something else than the release:
+    an install that is called a rescue would cost somebody a disk."""
+    task = family.at(profile.release).task
+    workflow = parts.workflows.get(profile.workflow)
+    if workflow is not None and workflow.task == task:
+        return
+    problem = f"there is no workflow {profile.workflow!r}"
+    if workflow is not None:
+        what = f"{profile.os} {profile.release} is for {task}"
+        problem = f"the workflow {workflow.name} is for {workflow.task}, and {what}"
+    fitting = sorted(name for name, each in parts.workflows.items() if each.task == task)
+    raise Invalid(
+        problem, field="workflow", value=profile.workflow,
+        remedy=f"choose one of: {', '.join(fitting)}",
+    )  # fmt: skip
+
+
 def snapshot_of(session: Session, parts: Parts, host: HostSpec, profile: ProfileSpec) -> Snapshot:
     """Host, profile and the images it needs; Invalid names what is not there."""
     found = family_of(parts, profile)
     refuse_findings(prepare.unsupported(found.family, profile, host))
-    if profile.workflow not in parts.workflows:
-        raise Invalid(
-            f"there is no workflow {profile.workflow!r}",
-            field="workflow",
-            value=profile.workflow,
-            remedy=f"choose one of: {', '.join(sorted(parts.workflows))}",
-        )
+    refuse_unfit_workflow(parts, found.family, profile)
     boot_name, root_name = prepare.image_names(found, profile)
 
     def manifest(name: str, without: Collection[str]) -> dict[str, Any]:
@@ -244,7 +259,7 @@ def create(session: Session, parts: Parts, checked: Checked, request: Request) -
         created_at=now,
         state_since=now,
     )
-    deployment.deadline = now + _patience(parts, deployment, State.QUEUED)
+    deployment.deadline = now + flow.patience(parts, deployment, State.QUEUED)
     try:
         with session.begin_nested():
             session.add(deployment)
@@ -276,11 +291,6 @@ def _refuse_runaway(session: Session, parts: Parts, now: datetime) -> None:
             " which is the ceiling",
             remedy="if this is no runaway script, raise DEPLOYER_INSTALLS_PER_HOUR",
         )
-
-
-def _patience(parts: Parts, deployment: Deployment, state: State) -> timedelta:
-    spec = HostSpec.model_validate(deployment.snapshot["host"])
-    return parts.settings.patience(state, power_control=power.controls_power(spec))
 
 
 # --- advance ----------------------------------------------------------------------------------
@@ -318,7 +328,7 @@ def advance(
     if to in RESTING:
         deployment.ended_at, deployment.deadline = now, None
     else:
-        deployment.deadline = now + _patience(parts, deployment, to)
+        deployment.deadline = now + flow.patience(parts, deployment, to)
     _record(session, deployment, event, by, now, from_=state, to=to, detail=detail)
     go_on(session, parts, deployment)
     return True
@@ -363,7 +373,7 @@ def _order_step(
 
 def _restart_patience(parts: Parts, deployment: Deployment) -> None:
     state = State(deployment.state)
-    deployment.deadline = parts.clock() + _patience(parts, deployment, state)
+    deployment.deadline = parts.clock() + flow.patience(parts, deployment, state)
 
 
 def note(

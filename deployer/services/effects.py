@@ -22,7 +22,7 @@ from deployer.drivers import ssh
 from deployer.drivers.power.base import PowerDriver
 from deployer.errors import PowerError, PowerRefused, PowerUnclear
 from deployer.observe import log, metrics
-from deployer.services import deployments, flow, network_boot, power
+from deployer.services import deployments, flow, identity, network_boot, outward, power
 from deployer.services import verify as verification
 from deployer.services.parts import Parts
 from deployer.store import deployments as deployment_store
@@ -45,7 +45,7 @@ class TryAgain(Exception):
     """The effect did not work this time, and may later."""
 
 
-def _power_boot_once(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+def _power_boot_once(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
     """When its machine did not come, in `booting`: by another way, and restarted once more."""
     tries = network_boot.boot_once(parts, deployment, _driver(parts, deployment))
     again = State(deployment.state) is not State.QUEUED
@@ -62,7 +62,7 @@ def _power_boot_once(parts: Parts, deployment: Deployment, args: dict[str, Any])
     return Outcome(detail, None if again else Event.START, change=change)
 
 
-def _power_cycle(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+def _power_cycle(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
     driver = _driver(parts, deployment)
     said: dict[str, Any]
     try:
@@ -90,7 +90,7 @@ def _still_away(deployment: Deployment) -> bool:
     return State(deployment.state) is State.BOOTING and deployment.boot_count == 0
 
 
-def _power_off(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+def _power_off(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
     return Outcome({"power": _driver(parts, deployment).off()})
 
 
@@ -98,7 +98,7 @@ def _driver(parts: Parts, deployment: Deployment) -> PowerDriver:
     return power.driver_of(parts, Snapshot.from_json(deployment.snapshot).host)
 
 
-def _ssh_verify(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+def _ssh_verify(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
     verdict = verification.verify(
         parts, Snapshot.from_json(deployment.snapshot), deployment.reported
     )
@@ -106,23 +106,32 @@ def _ssh_verify(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> O
 
     def change(session: Session, row: Deployment) -> None:
         row.verification = verdict.result
+        if verdict.result == "verified":
+            identity.remember(session, parts, row, verdict.machine_id)
 
     if verdict.cause:
         return Outcome(detail, Event.VERIFICATION_FAILED, printable(verdict.cause), change)
     return Outcome(detail, Event.VERIFIED, change=change)
 
 
-def _ssh_run(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
-    command = Command.model_validate(args)
-    snapshot = Snapshot.from_json(deployment.snapshot)
-    target = verification.target_of(snapshot, deployment.reported)
-    detail: dict[str, Any] = {"command": command.command}
+def _ssh_run(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
+    wanted = Command.model_validate(effect.args)
+    text = wanted.command or flow.variables(deployment).get(wanted.var or "")
+    detail: dict[str, Any] = {"command": text}
+    if not isinstance(text, str):
+        cause = f"ssh.run: vars.{wanted.var} is {text!r}, and must be a command"
+        return Outcome(detail, Event.EFFECT_FAILED, cause)
+    target = _ssh_target(parts, deployment)
     if target is None:
+        if wanted.if_reachable:
+            return Outcome({**detail, "not_run": verification.NO_ADDRESS})
         return Outcome(detail, Event.EFFECT_FAILED, verification.NO_ADDRESS)
-    seconds = command.timeout.total_seconds()
+    seconds = wanted.timeout.total_seconds()
     try:
-        answer = ssh.execute(target, parts.ssh_key_file, command.command, seconds)
+        answer = ssh.execute(target, parts.ssh_key_file, text, seconds)
     except ssh.NotReachable as error:
+        if wanted.if_reachable:
+            return Outcome({**detail, "not_run": str(error)})
         raise TryAgain(str(error)) from None
     except (ssh.Refused, ssh.Interrupted) as error:
         return Outcome(detail, Event.EFFECT_FAILED, f"ssh.run: {error}")
@@ -133,25 +142,54 @@ def _ssh_run(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outc
     return Outcome(detail)
 
 
-def _wait(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+def _ssh_target(parts: Parts, deployment: Deployment) -> ssh.Target | None:
+    """Before its machine has booted, the system that runs there is the one from before."""
+    if State(deployment.state) in (State.QUEUED, State.BOOTING):
+        return identity.running_target(parts, deployment)
+    return verification.target_of(Snapshot.from_json(deployment.snapshot), deployment.reported)
+
+
+def _ssh_identity(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
+    seen = identity.compare(parts, deployment)
+    if seen.cause:
+        return Outcome({"found": seen.found}, Event.EFFECT_FAILED, printable(seen.cause))
+    return Outcome({"found": seen.found})
+
+
+def _wait(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
     """It has been waited for already: it was not to begin before."""
     return Outcome()
 
 
-def _approve(parts: Parts, deployment: Deployment, args: dict[str, Any]) -> Outcome:
+def _approve(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
     """Only when nobody has approved in time: who does ends the effect."""
     return Outcome({}, Event.EFFECT_FAILED, "nobody has approved it in time")
 
 
+def _http_request(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
+    return _sent(parts, outward.request(parts, deployment, effect.args, effect.id))
+
+
+def _webhook(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
+    return _sent(parts, outward.webhook(parts, deployment, effect.args, effect.id, parts.clock()))
+
+
+def _sent(parts: Parts, call: outward.Call) -> Outcome:
+    return Outcome({"request": call.told, "status": outward.send(parts, call)})
+
+
 _OUTPUT_KEPT = 2000
-ACTS: dict[str, Callable[[Parts, Deployment, dict[str, Any]], Outcome]] = {
+ACTS: dict[str, Callable[[Parts, Deployment, Effect], Outcome]] = {
     "power.boot_once": _power_boot_once,
     "power.cycle": _power_cycle,
     "power.off": _power_off,
     "ssh.run": _ssh_run,
     "ssh.verify": _ssh_verify,
+    "ssh.identity": _ssh_identity,
     "wait": _wait,
     APPROVE: _approve,
+    "http.request": _http_request,
+    "webhook": _webhook,
 }
 
 
@@ -165,7 +203,7 @@ def perform(parts: Parts, effect_id: str, offer: int = 0) -> None:
         return
     effect, deployment = begun
     try:
-        outcome = _forbidden(parts, deployment) or ACTS[effect.name](parts, deployment, effect.args)
+        outcome = _forbidden(parts, deployment) or ACTS[effect.name](parts, deployment, effect)
     except PowerRefused as error:
         outcome = Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {error.message}")
     except (PowerError, TryAgain) as error:
@@ -210,7 +248,7 @@ def _begin(parts: Parts, effect_id: str, offer: int) -> tuple[Effect, Deployment
         deployment = deployments.find(session, effect.deployment_id, lock=True)
         repeated = effect.started_at is not None
         now = parts.clock()
-        if State(deployment.state) not in UNFINISHED:
+        if State(deployment.state) not in UNFINISHED and not _belongs_here(effect, deployment):
             effect.ended_at, effect.error = now, "not needed any more: the deployment has ended"
         elif effect.name == "power.cycle" and deployment.boot_count:
             effect.ended_at, effect.error = now, "not needed any more: the machine has come"
@@ -238,6 +276,11 @@ def _interrupted(parts: Parts, deployment: Deployment, effect: Effect) -> Outcom
         said = {"power": _INTERRUPTED, "unclear": True}
         return _restarted(parts, deployment, _driver(parts, deployment), said)
     return Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {_INTERRUPTED}")
+
+
+def _belongs_here(effect: Effect, deployment: Deployment) -> bool:
+    """Ordered by the very end of its deployment, and no machine is touched for it."""
+    return KINDS[effect.name].outward and effect.state == deployment.state
 
 
 def _tries_later(parts: Parts, effect: Effect, deployment: Deployment, error: str) -> bool:
@@ -289,7 +332,8 @@ def _report(
     event, now = outcome.event, parts.clock()
     if outcome.change is not None:
         outcome.change(session, deployment)
-    if event is Event.EFFECT_FAILED and step is not None and step.on_failure == "go_on":
+    may_fail = step is not None and step.on_failure == "go_on"
+    if event is Event.EFFECT_FAILED and (may_fail or State(deployment.state) not in UNFINISHED):
         detail, event = {**detail, "failed": outcome.cause}, None
     if event is not None:
         deployments.advance(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlmodel import Session
 
 from deployer.core.ids import new_id
 from deployer.core.inventory import HostSpec
-from deployer.core.lifecycle import State
+from deployer.core.lifecycle import PROGRESS_LIMIT, State
 from deployer.core.workflows import Step, Workflow
 from deployer.services import power
 from deployer.services.parts import Parts
@@ -39,8 +39,37 @@ def _holds(parts: Parts, deployment: Deployment, condition: str) -> bool:
     if kind == "label":
         key, _, value = rest.partition("=")
         return bool(host.get("labels", {}).get(key) == value)
-    given = {**profile.get("vars", {}), **host.get("vars", {}), **deployment.vars}
-    return bool(given.get(rest))
+    return bool(variables(deployment).get(rest))
+
+
+def variables(deployment: Deployment) -> dict[str, Any]:
+    """The profile's, then the host's, then the request's; the later one wins."""
+    profile, host = deployment.snapshot["profile"], deployment.snapshot["host"]
+    return {**profile.get("vars", {}), **host.get("vars", {}), **deployment.vars}
+
+
+def patience(parts: Parts, deployment: Deployment, state: State) -> timedelta:
+    """How long it may stay in `state`: by its workflow, else by the settings."""
+    # An operator may have taken the file away meanwhile; a machine's call must not fail for it.
+    workflow = parts.workflows.get(deployment.snapshot["workflow"])
+    if workflow is not None and state in workflow.patience:
+        return workflow.patience[state]
+    spec = HostSpec.model_validate(deployment.snapshot["host"])
+    return parts.settings.patience(state, power_control=power.controls_power(spec))
+
+
+def overwrites(parts: Parts, deployment: Deployment) -> bool:
+    """Whether another system, or none, is on the disk when it is done."""
+    workflow = parts.workflows.get(deployment.snapshot["workflow"])
+    return workflow is None or workflow.task in ("install", "wipe")
+
+
+def longest(parts: Parts, deployment: Deployment) -> timedelta:
+    """How long `installing` may last in all while its machine reports progress."""
+    workflow = parts.workflows.get(deployment.snapshot["workflow"])
+    if workflow is not None and workflow.longest is not None:
+        return workflow.longest
+    return PROGRESS_LIMIT * patience(parts, deployment, State.INSTALLING)
 
 
 def order(

@@ -135,6 +135,7 @@ def save_profile(
         )  # fmt: skip
     found = deployments.family_of(parts, spec)
     deployments.refuse_findings(prepare.unsupported(found.family, spec))
+    deployments.refuse_unfit_workflow(parts, found.family, spec)
     try:
         with session.begin_nested():
             return profiles.save(session, profile, spec, parts.clock())

@@ -21,14 +21,14 @@ from deployer.core import disks as disk_rule
 from deployer.core.disks import Disk, NoDisk
 from deployer.core.families import Answer
 from deployer.core.hosts import canonical_mac, comparable_serial, same_uuid
-from deployer.core.lifecycle import PROGRESS_LIMIT, UNFINISHED, Event, MachineEvent, State
+from deployer.core.lifecycle import UNFINISHED, Event, MachineEvent, State
 from deployer.core.profiles import DISKS_OF
 from deployer.core.progress import Progress, host_keys_of, system_of
 from deployer.core.text import printable
 from deployer.core.tokens import Purpose, deployment_of
 from deployer.errors import Invalid, NotFound, TooLarge
 from deployer.observe import metrics
-from deployer.services import deployments, local_boot, power, secrets
+from deployer.services import deployments, flow, identity, local_boot, secrets
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store import hosts
@@ -239,6 +239,9 @@ def phone_home(
         deployment.reported = {**deployment.reported, **reported}
     if event is MachineEvent.FIRST_BOOT and deployment.state == State.FIRST_BOOT:
         local_boot.came_home(session, parts, deployment)
+    written = event in (MachineEvent.INSTALLER_FINISHED, MachineEvent.FIRST_BOOT)
+    if written and State(deployment.state) in _OF_AN_INSTALL and flow.overwrites(parts, deployment):
+        identity.forget(session, deployment)
     if "facts" in reported:
         _learn(session, deployment, parts.clock(), system=reported["facts"])
     cause = _failure(body) if event is MachineEvent.INSTALLER_FAILED else None
@@ -247,6 +250,10 @@ def phone_home(
         detail=_detail(event, body),
     )  # fmt: skip
     session.add(deployment)
+
+
+# Later calls are echoes, and what is recorded then is the new system itself.
+_OF_AN_INSTALL = {State.BOOTING, State.INSTALLING, State.FIRST_BOOT}
 
 
 def _close_answers(deployment: Deployment, now: datetime) -> None:
@@ -280,10 +287,24 @@ def _failure(body: dict[str, Any]) -> str:
     return f"{message} (while {stage})" if stage else message
 
 
+# Of the disks of a machine, say: a line for each, and a few more.
+_RESULTS_KEPT = 200
+
+
 def _detail(event: MachineEvent, body: dict[str, Any]) -> dict[str, Any]:
+    if event is MachineEvent.INSTALLER_FINISHED:
+        return _results(body)
     if event is not MachineEvent.INSTALLER_FAILED:
         return {}
     return {"message": _failure(body), "log_tail": _text(body.get("log_tail"), 8000)}
+
+
+def _results(body: dict[str, Any]) -> dict[str, Any]:
+    """What came of it, as it stands on the timeline: `message`, and `results` line by line."""
+    lines = body.get("results")
+    told = [_text(line, 500) for line in lines[:_RESULTS_KEPT]] if isinstance(lines, list) else []
+    detail = {"message": _text(body.get("message")), "results": [line for line in told if line]}
+    return {name: value for name, value in detail.items() if value}
 
 
 def progress(session: Session, parts: Parts, token: str, message: Progress, address: str) -> None:
@@ -307,16 +328,10 @@ def progress(session: Session, parts: Parts, token: str, message: Progress, addr
         text = printable(message.message, 500)
         told = {"stage": message.stage, "percent": message.percent, "message": text}
     deployment.progress = {**told, "at": now.isoformat()}
-    patience = _patience(parts, deployment)
-    limit = deployment.state_since + PROGRESS_LIMIT * patience
+    limit = deployment.state_since + flow.longest(parts, deployment)
+    patience = flow.patience(parts, deployment, State.INSTALLING)
     deployment.deadline = min(now + patience, limit)
     session.add(deployment)
-
-
-def _patience(parts: Parts, deployment: Deployment) -> timedelta:
-    spec = Snapshot.from_json(deployment.snapshot).host
-    controls = power.controls_power(spec)
-    return parts.settings.patience(State(deployment.state), power_control=controls)
 
 
 def _note_stage(
@@ -334,9 +349,9 @@ def choose_disk(
 ) -> dict[str, Any]:
     """Which disk may be written: `proceed` with one, or `abort` with the reason.
 
-    `disks` are all of them, two for RAID 1; `disk` is the first. The answer is the same however
-    often it is asked; an abort fails the deployment. So does a report that would lead to another
-    disk than the first one did: writing may have begun there.
+    `disks` are all of them, two for RAID 1, any number for `pick: all`; `disk` is the first. The
+    answer is the same however often it is asked; an abort fails the deployment. So does a report
+    that would lead to another disk than the first one did: writing may have begun there.
     """
     deployment = _by_token(session, parts, token, Purpose.PHONE_HOME)
     if deployment.state not in (State.BOOTING, State.INSTALLING):
@@ -357,6 +372,7 @@ def choose_disk(
         )  # fmt: skip
         session.add(deployment)
         return {"action": "abort", "reason": str(refusal)}
+    identity.forget(session, deployment)
     chosen = [disk.identity() for disk in disks]
     if "disk" not in deployment.reported:
         deployment.reported = {**deployment.reported, "disk": chosen[0], "disks": chosen}

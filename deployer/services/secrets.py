@@ -52,8 +52,8 @@ def _unfit(problem: str, name: str) -> Invalid:
     return Invalid(f"the secret {name}: {problem}", field="value", remedy="choose another one")
 
 
-def delete(session: Session, name: str) -> None:
-    """Conflict while a profile or a host names it."""
+def delete(session: Session, parts: Parts, name: str) -> None:
+    """Conflict while a profile, a host or a workflow names it."""
     row = store.get(session, name)
     if row is None:
         raise NotFound(
@@ -66,6 +66,9 @@ def delete(session: Session, name: str) -> None:
     for host in session.exec(select(Host)).all():
         if name in HostSpec.model_validate(host.spec).secret_fields().values():
             raise _in_use(f"host {host.name}", name)
+    for workflow in parts.workflows.values():
+        if name in workflow.secrets().values():
+            raise _in_use(f"workflow {workflow.name}", name)
     session.delete(row)
     session.flush()
 

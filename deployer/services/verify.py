@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any, Literal
 from deployer.answers.context import Snapshot
 from deployer.core import checks
 from deployer.core.checks import Check
+from deployer.core.inventory import HostSpec
 from deployer.core.profiles import Verify
 from deployer.drivers import ssh
 from deployer.services.parts import Parts
@@ -28,6 +30,7 @@ class Verdict:
 
     checks: list[Check]
     cause: str | None = None
+    machine_id: str | None = None
 
     @property
     def result(self) -> Literal["verified", "differs", "unverified"]:
@@ -64,7 +67,17 @@ def verify(
             sleep(_PAUSE_SECONDS)
     done = checks.judge(outputs, expected, wanted, _open_ports(target.address, wanted.ports))
     wrong = [str(check) for check in done if not check.ok]
-    return Verdict(done, "not as asked: " + "; ".join(wrong) if wrong else None)
+    cause = "not as asked: " + "; ".join(wrong) if wrong else None
+    return Verdict(done, cause, machine_id_of(outputs))
+
+
+MACHINE_ID = {"machine_id": checks.COMMANDS["machine_id"]}
+
+
+def machine_id_of(outputs: dict[str, str]) -> str | None:
+    """As systemd makes one for each installation; None where there is none."""
+    found = outputs["machine_id"].strip()
+    return found if re.fullmatch("[0-9a-f]{32}", found) else None
 
 
 def _expected(snapshot: Snapshot, reported: dict[str, Any]) -> checks.Expected:
@@ -109,13 +122,19 @@ def address_of(snapshot: Snapshot, reported: dict[str, Any]) -> str | None:
     What a machine reports is a hint: loopback, link-local and the like are never followed
     (THREATS T047); its identity is proven by its host key in any case.
     """
-    if snapshot.host.ssh.address:
-        return snapshot.host.ssh.address
-    for interface in snapshot.host.network.interfaces:
-        for address in interface.addresses:
-            return address.split("/")[0]
+    if configured := configured_address(snapshot.host):
+        return configured
     called_from = reported.get("first_boot_address")
     return called_from if isinstance(called_from, str) and _may_be_a_machine(called_from) else None
+
+
+def configured_address(host: HostSpec) -> str | None:
+    if host.ssh.address:
+        return host.ssh.address
+    for interface in host.network.interfaces:
+        for address in interface.addresses:
+            return address.split("/")[0]
+    return None
 
 
 def _may_be_a_machine(text: str) -> bool:

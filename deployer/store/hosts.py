@@ -60,6 +60,14 @@ def learn(session: Session, host_id: str, now: datetime, **learned: Any) -> None
     session.flush()
 
 
+def unlearn(session: Session, host_id: str, name: str) -> None:
+    row = session.get(HostFacts, host_id)
+    if row is not None and name in row.facts:
+        row.facts = {key: value for key, value in row.facts.items() if key != name}
+        session.add(row)
+        session.flush()
+
+
 def by_uuid(session: Session, uuid: str) -> Host | None:
     return session.exec(select(Host).where(Host.uuid == uuid)).first()
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
-from deployer.core.ids import short
 from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
 from deployer.core.text import MASK
+from deployer.services import shown
 from deployer.store.tables import (
     ApiToken,
     AuditEntry,
-    Deployment,
     HistoryEntry,
     Host,
     HostFacts,
@@ -21,10 +19,8 @@ from deployer.store.tables import (
     Secret,
 )
 
-
-def moment(at: datetime | None) -> str | None:
-    """RFC 3339 in UTC."""
-    return at.isoformat().replace("+00:00", "Z") if at else None
+moment = shown.moment
+deployment = shown.deployment
 
 
 def host(row: Host, state: str | None) -> dict[str, Any]:
@@ -72,27 +68,6 @@ def profile(row: Profile) -> dict[str, Any]:
 def image(row: Image) -> dict[str, Any]:
     manifest = {k: v for k, v in row.manifest.items() if k != "packages"}
     return {"id": row.id, **manifest, "created_at": moment(row.created_at)}
-
-
-def deployment(row: Deployment) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "short_id": short(row.id),
-        "host": row.host_name,
-        "profile": row.profile_name,
-        "state": row.state,
-        "state_since": moment(row.state_since),
-        "requested_by": row.requested_by,
-        "created_at": moment(row.created_at),
-        "deadline": moment(row.deadline),
-        "ended_at": moment(row.ended_at),
-        "cause": row.cause,
-        "verification": row.verification,
-        "retry_of": row.retry_of,
-        "vars": row.vars,
-        "progress": row.progress or None,
-        "disk": row.reported.get("disk"),
-    }
 
 
 def event(row: HistoryEntry) -> dict[str, Any]:

@@ -97,6 +97,15 @@ def test_a_file_that_no_installer_would_take_is_refused(folder: Folder) -> None:
     assert "larger than 1048576" in folder.finding("{{ 'x' * 1048577 }}").message
 
 
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [("unique", "P p"), ("unique()", "P p"), ("unique(case_sensitive=false)", "P")],
+)
+def test_names_that_differ_by_their_case_are_two(folder: Folder, call: str, text: str) -> None:
+    template = f"{{{{ profile.packages | {call} | join(' ') }}}}"
+    assert folder.renders(template, packages=["P", "p", "P"]) == text
+
+
 def test_an_error_within_an_included_file_names_that_file(folder: Folder) -> None:
     folder.write("test/part.j2", "fine\n{{ vars.rack }}\n")
     finding = folder.finding("{% include 'part.j2' %}")

@@ -209,6 +209,8 @@ def test_what_a_host_asks_for_is_done_or_refused_by_name(
     name: str, change: dict[str, Any], mark: str | None
 ) -> None:
     found = golden.found(name)
+    if found.family.releases[-1].task and "network" in change:
+        pytest.skip("it installs nothing that would have a network; its own is DHCP's")
     asked = golden.snapshot(found, {**HOST, **change}, usual(name))
     if refused := prepare.unsupported(found.family, asked.profile, asked.host):
         assert all((f.field or "").startswith("network.") for f in refused)

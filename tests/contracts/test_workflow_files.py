@@ -10,11 +10,12 @@ from deployer import resources
 from deployer.answers.families import load_model
 from deployer.app import load_workflows
 from deployer.core.effects import KINDS
-from deployer.core.lifecycle import RESTING, Event, State, next_state
+from deployer.core.lifecycle import Event, State, next_state
 from deployer.core.workflows import Workflow
 from deployer.errors import ConfigurationError
 from deployer.services.effects import ACTS
 from deployer.settings import Settings
+from tests import golden
 
 FILES = sorted(resources.folder("workflows").glob("*.yaml"))
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -49,9 +50,22 @@ def test_it_gets_out_of_every_state_that_is_our_turn(file: Path) -> None:
 
 
 @every_file
-def test_it_orders_nothing_for_a_deployment_that_has_ended(file: Path) -> None:
-    """Such work would not be carried out: see services.effects."""
-    assert not RESTING & set(load_model(Workflow, file).on)
+def test_where_nothing_is_installed_nobody_waits_for_a_first_boot(file: Path) -> None:
+    workflow = load_model(Workflow, file)
+    says = [step.say for _, step in workflow.steps(State.FIRST_BOOT, set())]
+    assert (Event.FIRST_BOOT in says) is (workflow.task != "install")
+
+
+@every_file
+def test_it_tells_its_operator_what_it_does(file: Path) -> None:
+    assert file.read_text().startswith("# ")
+
+
+@every_file
+def test_there_is_a_release_that_it_is_for(file: Path) -> None:
+    families = [found.family for name in golden.families() if (found := golden.found(name))]
+    tasks = {each.at(release.version).task for each in families for release in each.releases}
+    assert load_model(Workflow, file).task in tasks
 
 
 @pytest.mark.parametrize(
@@ -68,8 +82,18 @@ def test_it_orders_nothing_for_a_deployment_that_has_ended(file: Path) -> None:
         (STEP % ("queued", "{do: power.off, tries: 0}"), "greater than or equal to 1"),
         (STEP % ("queued", "{do: power.off, say: start}"), "write one"),
         (STEP % ("asleep", "{do: power.off}"), "on.asleep"),
-        (STEP % ("ready", "{do: power.off}"), "ready"),
+        (STEP % ("ready", "{do: power.off}"), "on.ready.0: a deployment that has ended moves"),
+        (STEP % ("failed", "{say: cancel}"), "only these are done then: http.request, webhook"),
+        (STEP % ("queued", "{do: webhook, with: {url: 'https://a.example'}}"), "secret of webhook"),
         ("name: w\nlabel: W\non: {}\n", "on: Field required"),
+        (
+            STEP % ("queued", "{do: http.request, with: {url: 'http://a', headers: {Host: b}}}"),
+            "must not be Host, which follows from what is sent",
+        ),
+        (STEP % ("queued", "{do: ssh.run}"), "a command stands in `command`, or in the variable"),
+        ("name: w\nlabel: W\ntask: dance\n'on': {}\n", "w.yaml, line 3: task: Input should be"),
+        ("name: w\nlabel: W\npatience: {ready: 1h}\n'on': {}\n", "waits for nothing"),
+        ("name: w\nlabel: W\nlongest: 99y\n'on': {}\n", "longest: must be a time such as"),
     ],
     ids=lambda text: text[-36:],
 )

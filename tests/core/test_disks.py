@@ -114,6 +114,46 @@ def test_a_tie_among_the_others_does_not_matter() -> None:
     assert choose(DiskRule(pick="smallest"), [SMALL, *twins]) == [SMALL]
 
 
+@pytest.mark.parametrize(
+    ("rule", "chosen"),
+    [
+        ({}, [SMALL, LARGE, NVME]),
+        ({"model": "acme"}, [SMALL, LARGE]),
+        ({"serial": ["s-2", "N-1"]}, [LARGE, NVME]),
+        ({"wwn": ["0x5000c5"]}, [SMALL]),
+    ],
+    ids=str,
+)
+def test_all_means_every_disk_that_fits_and_is_built_in(
+    rule: dict[str, Any], chosen: list[Disk]
+) -> None:
+    assert choose(DiskRule.model_validate({**rule, "pick": "all"}), ALL) == chosen
+
+
+def test_a_disk_of_several_by_name_that_is_missing_stops_all() -> None:
+    """It may have failed, and hold what was to be wiped."""
+    with pytest.raises(NoDisk) as refusal:
+        choose(DiskRule(serial=["S-1", "GONE", "U-1"], pick="all"), [SMALL, STICK])
+    assert str(refusal.value) == (
+        "no disk has serial GONE and none has serial U-1, by the rule (serial: ['S-1', 'GONE',"
+        " 'U-1'], pick: all). Seen: /dev/sda 8.0 GB serial S-1 ACME Fast SSD (fits); /dev/sdc 16.0"
+        " GB serial U-1 (removable). Correct storage.disk in the profile, or look whether a disk"
+        " has failed"
+    )
+
+
+@pytest.mark.parametrize("disks", [[], [STICK], [CD]])
+def test_all_of_none_is_nothing(disks: list[Disk]) -> None:
+    with pytest.raises(NoDisk, match="no disk fits"):
+        choose(DiskRule(pick="all"), disks)
+
+
+def test_all_disks_are_never_two_paths_to_one() -> None:
+    paths = [disk("sda", 8 * G, wwn="0x5"), disk("sdb", 8 * G, wwn="0x5")]
+    with pytest.raises(NoDisk, match="two paths"):
+        choose(DiskRule(pick="all"), paths)
+
+
 @pytest.mark.parametrize("wwns", [("0x5000c5", "0x5000c5"), ("0x5000C5", "0x5000c5")])
 def test_two_paths_to_one_disk_are_one_disk_too_many(wwns: tuple[str, str]) -> None:
     paths = [disk("sda", 8 * G, wwn=wwns[0]), disk("sdb", 9 * G, wwn=wwns[1])]
@@ -121,7 +161,7 @@ def test_two_paths_to_one_disk_are_one_disk_too_many(wwns: tuple[str, str]) -> N
         choose(DiskRule(pick="smallest"), paths)
     assert str(refusal.value) == (
         "two paths lead to one disk (same WWN): /dev/sda 8.0 GB; /dev/sdb 9.0 GB. Multipath disks"
-        " are not installed; unplug one path or name another disk"
+        " are not written to; unplug one path or name another disk"
     )
 
 

@@ -60,7 +60,7 @@ def test_over_ssh_our_own_key_is_used_and_nobody_is_asked(libvirt: Libvirt, tmp_
 
 
 def test_it_goes_to_allowed_networks_alone(libvirt: Libvirt) -> None:
-    with pytest.raises(PowerRefused, match="may not connect"):
+    with pytest.raises(PowerRefused, match="may not be connected to"):
         driver({"driver": "libvirt", "uri": "qemu+tcp://127.0.0.1/system"}, networks="").state()
 
 

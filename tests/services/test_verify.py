@@ -84,7 +84,7 @@ def test_a_machine_as_asked_for_is_verified(installed: Installed) -> None:
     assert [(check.name, check.ok) for check in verdict.checks] == [
         ("hostname", True), ("release", True), ("disk", True), ("package openssh-server", True),
     ]  # fmt: skip
-    assert len(server.commands) == 4 and server.asked_for_more == []
+    assert len(server.commands) == 5 and server.asked_for_more == []
 
 
 def test_ports_are_asked_from_here(installed: Installed) -> None:

@@ -1,11 +1,11 @@
-"""Our own live system: writes an image to disk and seeds it. The grammar of its plan.json."""
+"""Our own live system: installs an image, or does something else. The grammar of its plan.json."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from deployer.answers.checks import check_shell
 from deployer.core.families import Answer
@@ -108,19 +108,64 @@ class System(_Model):
     scripts: Scripts
 
 
-class Plan(_Model):
+class _Plan(_Model):
     """Instructions for live/agent; the agent refuses another version or task."""
 
     version: Literal[1]
-    task: Literal["install"]
     deployment: Line
     host: HostName
     expect: Expect
     urls: Urls
+
+
+class Plan(_Plan):
+    """An image is written to disk and made this host."""
+
+    task: Literal["install"]
     storage: Storage
     image: Image
     system: System
     cloud_init: dict[Literal["user-data", "meta-data", "network-config"], Block]
+
+
+class Wipe(_Model):
+    """`sampled`: 1 MiB of each 100 MiB is read back."""
+
+    read_back: Literal["whole", "sampled"]
+
+
+class WipePlan(_Plan):
+    """The disks that the server names are overwritten."""
+
+    task: Literal["wipe"]
+    wipe: Wipe
+
+
+class Rescue(_Model):
+    ssh_keys: list[SshKey] = Field(min_length=1)
+
+
+class RescuePlan(_Plan):
+    """An SSH server; no disk is touched."""
+
+    task: Literal["rescue"]
+    rescue: Rescue
+
+
+class BurnIn(_Model):
+    minutes: int = Field(ge=1, le=14 * 24 * 60)
+    write_disks: bool
+
+
+class BurnInPlan(_Plan):
+    """Memory, CPU and disks work; disks are written only where the server names them."""
+
+    task: Literal["burn_in"]
+    burn_in: BurnIn
+
+
+AnyPlan = Plan | WipePlan | RescuePlan | BurnInPlan
+PLANS: TypeAdapter[AnyPlan] = TypeAdapter(Annotated[AnyPlan, Field(discriminator="task")])
 
 
 class LiveImage:
@@ -128,9 +173,11 @@ class LiveImage:
 
     def check(self, answer: Answer, text: str, context: dict[str, Any]) -> list[Finding]:
         try:
-            plan = Plan.model_validate_json(text)
+            plan = PLANS.validate_json(text)
         except ValidationError as error:
             return [_finding(answer.path, dict(problem)) for problem in error.errors()]
+        if not isinstance(plan, Plan):
+            return []
         scripts = {
             "scripts.pre": plan.system.scripts.pre,
             "scripts.post": plan.system.scripts.post,
@@ -173,7 +220,8 @@ def _storage(plan: Plan, file: str) -> Iterator[Finding]:
 
 
 def _finding(file: str, problem: dict[str, Any]) -> Finding:
-    field = ".".join(str(part) for part in problem["loc"])
+    # The first part is the task, by which the model was chosen.
+    field = ".".join(str(part) for part in problem["loc"][1:])
     return Finding(
         f"{field or 'the file'}: {problem['msg'].removeprefix('Value error, ')}",
         "correct the value in the profile or the host, or the template that writes this file",

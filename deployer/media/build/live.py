@@ -23,8 +23,9 @@ from deployer.media.build.workshop import (
 _LIVE_RELEASE = "12"
 _LIVE_PACKAGES = [
     "bash", "btrfs-progs", "busybox-static", "ca-certificates", "coreutils", "cryptsetup-bin",
-    "curl", "dmsetup", "dosfstools", "e2fsprogs", "fdisk", "gdisk", "jq", "kmod", "lvm2", "mdadm",
-    "mount", "pv", "tar", "udev", "util-linux", "xfsprogs", "zstd",
+    "curl", "dmsetup", "dosfstools", "dropbear-bin", "e2fsprogs", "fdisk", "gdisk", "jq", "kmod",
+    "lvm2", "mdadm", "mount", "pv", "smartmontools", "stressapptest", "tar", "udev", "util-linux",
+    "xfsprogs", "zstd",
 ]  # fmt: skip
 # What a machine may need before and while its disks are written. Everything else (sound,
 # graphics, wireless, ...) would only make the download longer.
@@ -32,7 +33,7 @@ _MODULE_FOLDERS = [
     "drivers/net/ethernet", "drivers/net/phy", "drivers/net/mdio", "drivers/ata", "drivers/nvme",
     "drivers/scsi", "drivers/message/fusion", "drivers/block", "drivers/md", "drivers/virtio",
     "drivers/usb/host", "drivers/usb/storage", "drivers/hv", "drivers/char/hw_random",
-    "drivers/input/keyboard", "drivers/firmware", "fs/ext4", "fs/jbd2", "fs/fat",
+    "drivers/input/keyboard", "drivers/firmware", "drivers/edac", "fs/ext4", "fs/jbd2", "fs/fat",
     "fs/nls", "fs/xfs", "fs/btrfs", "fs/efivarfs", "lib", "drivers/dca", "drivers/ptp",
 ]  # fmt: skip
 _MODULE_NAMES = [
@@ -48,6 +49,11 @@ _MODULE_NAMES = [
     "crc32c_generic",
     "crc32c-intel",
     "crct10dif-pclmul",
+    # How hot they are.
+    "coretemp",
+    "k10temp",
+    "drivetemp",
+    "jc42",
     # LUKS: dm-crypt and cryptsetup ask for these by name, so nothing depends on them.
     "algif_hash",
     "algif_skcipher",
@@ -180,11 +186,9 @@ def _needed_by(modules: Path, wanted: set[Path]) -> set[Path]:
 
 def _install_agent(tree: Path) -> None:
     source = resources.folder("live")
-    for name, target in {
-        "init": "init",
-        "agent": "usr/bin/agent",
-        "udhcpc.sh": "usr/bin/udhcpc.sh",
-    }.items():
+    own = {name: f"usr/lib/deployer/{name}" for name in ("agent", "wipe", "rescue", "burn-in")}
+    (tree / "usr/lib/deployer").mkdir()
+    for name, target in {"init": "init", "udhcpc.sh": "usr/bin/udhcpc.sh", **own}.items():
         shutil.copy(source / name, tree / target)
         (tree / target).chmod(0o755)
     for folder in ("proc", "sys", "dev", "run", "mnt", "tmp", "root"):

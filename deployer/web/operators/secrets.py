@@ -42,6 +42,6 @@ def set_secret(
 def delete_secret(
     name: Named, who: Admin, parts: PartsDep, session: WritingDep, address: AddressDep
 ) -> None:
-    """409 while a profile names it."""
-    secrets.delete(session, name)
+    """409 while a profile, a host or a workflow names it."""
+    secrets.delete(session, parts, name)
     people.audit(session, parts.clock(), who.name, "secret.delete", name, address)
