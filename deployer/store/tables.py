@@ -346,6 +346,127 @@ class Experience(SQLModel, table=True):
     last_at: datetime = _moment()
 
 
+class Receiver(SQLModel, table=True):
+    """Somebody who is told of deployments, and may be a chat that answers."""
+
+    __tablename__ = "receivers"
+
+    name: str = Field(primary_key=True)
+    type: str = Field(index=True)
+    spec: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    updated_at: datetime = _moment()
+
+
+class Delivery(SQLModel, table=True):
+    """One thing that one receiver is told; kept for a while, so that it can be sent again."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index(
+            "ix_deliveries_due",
+            "not_before",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    receiver: str = Field(index=True)
+    deployment_id: str | None = Field(
+        sa_column=Column(ForeignKey("deployments.id", ondelete="CASCADE"), index=True)
+    )
+    event: str
+    # The deployment as it was then, and the words for people.
+    data: dict[str, Any] = _json()
+    message: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    not_before: datetime = _moment()
+    lease_until: datetime | None = _moment(nullable=True)
+    attempts: int = 0
+    ended_at: datetime | None = _moment(nullable=True, index=True)
+    # sent, refused, or expired.
+    outcome: str | None = None
+    said: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class ChatPerson(SQLModel, table=True):
+    """Who speaks in a chat, as its platform guarantees it, and whose token's role they have."""
+
+    __tablename__ = "chat_people"
+
+    platform: str = Field(primary_key=True)
+    tenant: str = Field(primary_key=True)
+    user: str = Field(primary_key=True)
+    token_id: str = Field(
+        sa_column=Column(ForeignKey("api_tokens.id", ondelete="CASCADE"), nullable=False)
+    )
+    shown: str = ""
+    linked_at: datetime = _moment()
+
+
+class OneTimeCode(SQLModel, table=True):
+    """Says yes once: to who somebody is (link), or to what would be lost (confirm). Only its
+    SHA-256 is kept."""
+
+    __tablename__ = "one_time_codes"
+
+    hash: str = Field(sa_column=Column(String(64), primary_key=True))
+    purpose: str
+    token_id: str = Field(
+        sa_column=Column(ForeignKey("api_tokens.id", ondelete="CASCADE"), nullable=False)
+    )
+    data: dict[str, Any] = _json()
+    created_at: datetime = _moment()
+    expires_at: datetime = _moment(index=True)
+    used_at: datetime | None = _moment(nullable=True)
+
+
+class ChatHeard(SQLModel, table=True):
+    """A request of a chat platform that was answered, so that its replay is not; also after a
+    restart, and on another replica."""
+
+    __tablename__ = "chat_heard"
+
+    platform: str = Field(primary_key=True)
+    once: str = Field(primary_key=True)
+    at: datetime = _moment(index=True)
+
+
+class ChatThread(SQLModel, table=True):
+    """One deployment in one channel: a message that is edited in place, and its thread."""
+
+    __tablename__ = "chat_threads"
+    __table_args__ = (
+        Index("uq_chat_threads_place", "deployment_id", "receiver", "channel", unique=True),
+        Index(
+            "ix_chat_threads_open",
+            "not_before",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    deployment_id: str = Field(
+        sa_column=Column(
+            ForeignKey("deployments.id", ondelete="CASCADE"), nullable=False, index=True
+        )
+    )
+    receiver: str
+    channel: str
+    message: str | None = None
+    # What it looks like now; compared, so that nothing is sent that changes nothing.
+    shown: str | None = None
+    # How many of the things that are said in the thread were said.
+    said: int = 0
+    not_before: datetime = _moment()
+    lease_until: datetime | None = _moment(nullable=True)
+    failures: int = 0
+    ended_at: datetime | None = _moment(nullable=True)
+    error: str | None = Field(default=None, sa_column=Column(Text))
+
+
 class Fact(SQLModel, table=True):
     """What this database knows of its service, such as the fingerprint of the server's key."""
 

@@ -1,0 +1,1 @@
+"""One file per chat platform; a module that defines `DRIVER` is one."""

@@ -1,0 +1,41 @@
+"""What a driver must do that only tells: webhook, mail, ntfy, JSON to any program.
+
+Raise PowerError when trying again may help (chat.base.Busy says when), PowerRefused when not.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from deployer.core.chat import Message
+from deployer.drivers.chat.base import ChatSettings, Context
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What happened. `id` is the same however often it is sent; `data` is the deployment as the API
+    shows it, `message` the same for people."""
+
+    id: str
+    event: str
+    at: datetime
+    data: dict[str, Any]
+    message: Message
+
+
+class NotifyDriver(ABC):
+    """One receiver; each call stands alone."""
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[ChatSettings]]
+    settings: Any
+
+    def __init__(self, settings: Any, context: Context) -> None:
+        self.settings, self.context = settings, context
+
+    @abstractmethod
+    def send(self, notice: Notice) -> str:
+        """Returns a line for whoever asks what became of it, such as the answer's status."""
