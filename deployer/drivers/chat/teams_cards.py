@@ -8,16 +8,18 @@ mentions, either, because a card only has those that `msteams.entities` lists.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-from deployer.core.chat import SIGNS, Message, Tone, fit
+from deployer.core.chat import SIGNS, Button, Message, Tone, fit
 from deployer.core.text import printable
 
 # 28 KB for a message, and where a webhook takes our UTF-8 for UTF-16 (seen in 2024 as 413 at half
 # of that), twice our characters. Teams documents no other limit of a card's text.
 MOST_BYTES = 28_000
 _TITLE, _LINE, _NAME, _LABEL, _ROWS = 300, 1000, 100, 80, 40
+
+# An element of a card.
+Row = dict[str, Any]
 
 _STYLES = {
     Tone.PLAIN: "emphasis", Tone.WORKING: "accent", Tone.ASKING: "warning", Tone.GOOD: "good",
@@ -30,21 +32,28 @@ def activity(message: Message, name: str) -> bytes:
 
     What does not fit is left out from the end: facts, then lines, then what to type.
     """
-    facts, lines = list(message.facts[:_ROWS]), list(message.lines[:_ROWS])
-    types, buttons = list(message.types[:_ROWS]), list(message.buttons)
-    parts: list[list[Any]] = [facts, lines, types, buttons]
-    for part in parts:
-        while not _fits(body := _body(message, name, parts)) and part:
-            part.pop()
-    return body
+    lines = [_row(_run(_text(line, _LINE))) for line in message.lines[:_ROWS] if line]
+    facts = [_fact(key, value) for key, value in message.facts[:_ROWS]]
+    types = [_code(line) for line in message.types[:_ROWS] if line]
+    buttons = [_button(button, name) for button in message.buttons]
+    left_out = max(0, len(message.lines) - _ROWS) + max(0, len(message.facts) - _ROWS)
+    while True:
+        more = [_row(_run(f"… and {left_out} more", isSubtle=True))] if left_out else []
+        body = _body(message, [*lines, *facts, *more, *types, *buttons])
+        fullest = facts or lines or types or buttons
+        if _fits(body) or not fullest:
+            return body
+        left_out += fullest is facts or fullest is lines
+        fullest.pop()
 
 
 def _fits(body: bytes) -> bool:
     return max(len(body), len(body.decode().encode("utf-16-le"))) <= MOST_BYTES
 
 
-def _body(message: Message, name: str, parts: list[list[Any]]) -> bytes:
-    title = _title(message)
+def _body(message: Message, rows: list[Row]) -> bytes:
+    title = _text(f"{SIGNS[message.tone]} {message.title}".strip(), _TITLE)
+    bar = [_row(_run(str(message.bar), fontType="Monospace"))] if message.bar else []
     said = {
         "type": "message",
         # What a notification shows in place of "sent a card".
@@ -58,7 +67,7 @@ def _body(message: Message, name: str, parts: list[list[Any]]) -> bytes:
                     "type": "AdaptiveCard",
                     "version": "1.2",
                     "msteams": {"width": "Full"},
-                    "body": [_head(message, title), *_rows(message, name, *parts)],
+                    "body": [_head(title, message.tone), *bar, *rows],
                 },
             }
         ],
@@ -66,43 +75,27 @@ def _body(message: Message, name: str, parts: list[list[Any]]) -> bytes:
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _title(message: Message) -> str:
-    return _text(f"{SIGNS[message.tone]} {message.title}".strip(), _TITLE)
-
-
-def _head(message: Message, title: str) -> dict[str, Any]:
+def _head(title: str, tone: Tone) -> Row:
     shown = _row(_run(title, weight="Bolder", size="Medium"))
-    style = _STYLES[message.tone]
-    return {"type": "Container", "style": style, "bleed": True, "items": [shown]}
+    return {"type": "Container", "style": _STYLES[tone], "bleed": True, "items": [shown]}
 
 
-def _rows(
-    message: Message, name: str, facts: list[Any], lines: list[Any], types: list[Any],
-    buttons: list[Any],
-) -> Iterator[dict[str, Any]]:  # fmt: skip
-    if message.bar is not None:
-        yield _row(_run(str(message.bar), fontType="Monospace"))
-    for line in filter(None, lines):
-        yield _row(_run(_text(line, _LINE)))
-    for key, value in facts:
-        yield _row(
-            _run(f"{_text(key, _NAME)}: ", isSubtle=True), _run(_text(value, _LINE)),
-            spacing="Small",
-        )  # fmt: skip
-    for line in filter(None, types):
-        yield _row(_run(_text(line, _LINE), fontType="Monospace"), spacing="Small")
-    for button in buttons:
-        colour = {"color": "Attention"} if button.danger else {}
-        yield _row(
-            _run(f"{_text(button.label, _LABEL)}: ", weight="Bolder", **colour),
-            _run(f"@{name} {button.says}", fontType="Monospace"),
-        )
-    left_out = len(message.lines) + len(message.facts) - len(lines) - len(facts)
-    if left_out:
-        yield _row(_run(f"… and {left_out} more", isSubtle=True))
+def _fact(key: str, value: str) -> Row:
+    name = _run(f"{_text(key, _NAME)}: ", isSubtle=True)
+    return _row(name, _run(_text(value, _LINE)), spacing="Small")
 
 
-def _row(*runs: dict[str, Any], **how: Any) -> dict[str, Any]:
+def _code(line: str) -> Row:
+    return _row(_run(_text(line, _LINE), fontType="Monospace"), spacing="Small")
+
+
+def _button(button: Button, name: str) -> Row:
+    colour = {"color": "Attention"} if button.danger else {}
+    label = _run(f"{_text(button.label, _LABEL)}: ", weight="Bolder", **colour)
+    return _row(label, _run(f"@{name} {button.says}", fontType="Monospace"))
+
+
+def _row(*runs: dict[str, Any], **how: Any) -> Row:
     return {"type": "RichTextBlock", "inlines": list(runs), **how}
 
 
