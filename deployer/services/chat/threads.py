@@ -29,7 +29,6 @@ _LEASE = timedelta(minutes=2)
 _LONGEST_PAUSE = timedelta(minutes=10)
 # So long after the end, nobody waits for the news any more.
 _TOO_LATE = timedelta(hours=24)
-_BATCH = 200
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,17 @@ class _News:
         return json.dumps(asdict(self.message), ensure_ascii=False)
 
 
-def due(parts: Parts) -> list[str]:
-    """Ids of the messages that may be behind; the caller now has them in hand."""
+def take(parts: Parts, room: int) -> list[str]:
+    """Ids of messages that may be behind, `room` at the most, each of another receiver; by nobody
+    else for the length of a lease."""
+    if room <= 0:
+        return []
     now = parts.clock()
     with parts.database.reading() as session:
         if not chats.threads_due(session, now, 1):
             return []
     with parts.database.writing() as session:
-        found = chats.threads_due(session, now, _BATCH)
+        found = chats.threads_due(session, now, room)
         for each in found:
             each.lease_until = now + _LEASE
             session.add(each)
