@@ -19,7 +19,7 @@ from deployer.core.text import MASK, printable
 from deployer.drivers import http, tls
 from deployer.drivers.chat.base import ChatDriver, ChatSettings, Heard, Request, Response
 from deployer.drivers.chat.busy import busy
-from deployer.drivers.chat.discord_embed import flat, payload
+from deployer.drivers.chat.discord_embed import label, payload
 from deployer.drivers.chat.discord_interactions import (
     EPHEMERAL,
     PING,
@@ -32,8 +32,9 @@ from deployer.errors import PowerError, PowerRefused
 
 # What an interaction is answered.
 _PONG, _MESSAGE, _WAIT, _WAIT_AND_REPLACE, _REPLACE = 1, 4, 5, 6, 7
-# Error codes: no such channel; a message has one thread at most; no threads here, as in a thread.
-_NO_CHANNEL, _HAS_THREAD, _NO_THREADS_HERE = 10003, 160004, 50024
+# Error codes: no such channel; a message has one thread at most; no threads here, as in a thread;
+# the token of an interaction is older than 15 minutes.
+_NO_CHANNEL, _HAS_THREAD, _NO_THREADS_HERE, _FORGOTTEN = 10003, 160004, 50024, 50027
 _THREAD_MINUTES, _THREAD_NAME = 1440, 100
 _LIMITS = http.Limits(request_seconds=10, total_seconds=20, requests=5)
 
@@ -101,7 +102,7 @@ class Discord(ChatDriver):
 
     def _start_thread(self, channel: str, message: Message, id_: str) -> bool:
         """False where a channel has none: in threads, and among two."""
-        name = flat(message.title, _THREAD_NAME)
+        name = label(message.title, _THREAD_NAME)
         body = {"name": name, "auto_archive_duration": _THREAD_MINUTES}
         try:
             self._call("POST", f"/channels/{_id(channel)}/messages/{_id(id_)}/threads", body)
@@ -178,7 +179,7 @@ def _refusal(what: str, reply: http.Reply, answer: dict[str, Any], secret: str) 
     message = f"{what}: {reply.status} {said}".rstrip() + (f" (code {code})" if code else "")
     if reply.status == 429:
         return busy(message, reply)
-    if reply.status == 401:
+    if reply.status == 401 and code != _FORGOTTEN:
         return PowerRefused(
             message, field="settings.token", code=code,
             remedy="copy the bot's token anew, and run `deployer secret set` for it",

@@ -28,7 +28,7 @@ _SECONDARY, _DANGER = 2, 4
 
 # Whatever Discord's Markdown, mentions, emoji and links begin or end with; a backslash makes it
 # text again. Some mean something at the beginning of a line alone.
-_MARKS = re.compile(r"[\\`*_~|<>@:#\[\]()]")
+_MARKS = re.compile(r"[\\`*_~|<>@#\[\]()]|:(?=\S)")
 _LISTS = re.compile(r"^(\s*\d*)([-+.])", re.MULTILINE)
 
 
@@ -46,8 +46,13 @@ def escaped(text: str) -> str:
     return _LISTS.sub(r"\1\\\2", _MARKS.sub(r"\\\g<0>", text))
 
 
-def flat(text: str, most: int) -> str:
-    """One line of at most so many units, with nothing in it that is more than text."""
+def label(text: str, most: int) -> str:
+    """One line of at most so many units, where Discord draws text as it is."""
+    return fit_units(_line(text) or "–", most)
+
+
+def _flat(text: str, most: int) -> str:
+    """The same where it draws Markdown."""
     return fit_units(_line(text) or "–", most, escaped)
 
 
@@ -57,7 +62,7 @@ def _line(text: str) -> str:
 
 def _embed(message: Message, types: tuple[str, ...]) -> dict[str, Any]:
     sign = f"{SIGNS[message.tone]} " if SIGNS[message.tone] else ""
-    title = sign + flat(message.title, _TITLE - units(sign))
+    title = sign + _flat(message.title, _TITLE - units(sign))
     description = _description(message, types)
     fields = _fields(message.facts, _ALL - units(title) - units(description))
     embed = {"title": title, "color": _COLOURS[message.tone]}
@@ -74,7 +79,7 @@ def _description(message: Message, types: tuple[str, ...]) -> str:
         if left < 2:
             break
         if _line(line):
-            lines.append(flat(line, left))
+            lines.append(_flat(line, left))
             left -= units(lines[-1]) + 1
     return "\n".join([*head, *lines, *tail])
 
@@ -88,11 +93,11 @@ def _code(lines: tuple[str, ...]) -> str:
 def _fields(facts: tuple[tuple[str, str], ...], left: int) -> list[dict[str, Any]]:
     fields = []
     for name, value in facts[:_FIELDS]:
-        shown = flat(name, _NAME)
+        shown = _flat(name, _NAME)
         left -= units(shown)
         if left < 2:
             break
-        said = flat(value, min(_VALUE, left))
+        said = _flat(value, min(_VALUE, left))
         left -= units(said)
         fields.append({"name": shown, "value": said, "inline": len(said) <= _SHORT})
     return fields
@@ -113,8 +118,7 @@ def _buttons(buttons: tuple[Button, ...]) -> tuple[list[dict[str, Any]], list[st
 
 
 def _button(button: Button) -> dict[str, Any]:
-    # A label is plain text, which nothing needs to be escaped in.
     return {
         "type": 2, "style": _DANGER if button.danger else _SECONDARY,
-        "label": fit_units(_line(button.label) or button.says, _LABEL), "custom_id": button.says,
+        "label": label(button.label, _LABEL), "custom_id": button.says,
     }  # fmt: skip
