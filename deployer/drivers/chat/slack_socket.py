@@ -5,8 +5,12 @@ https://docs.slack.dev/apis/events-api/using-socket-mode
 
 from __future__ import annotations
 
+import json
+import select
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,15 +55,13 @@ def _session(api: Api, app_token: str, take: Take, stop: Callable[[], bool]) -> 
     """As long as there is a connection; when Slack wants to, the library changes to a new one."""
 
     def on_request(client: BaseSocketModeClient, request: SocketModeRequest) -> None:
-        # Slack waits 3 seconds for this, and tells whoever spoke when it does not come.
-        client.send_socket_mode_response(SocketModeResponse(request.envelope_id))
         take(request.envelope_id, request.payload)
 
     client = _Client(api, app_token)
     client.socket_mode_request_listeners.append(on_request)
     try:
         client.connect()
-        while client.is_connected() and not stop():
+        while client.is_connected() and not client.is_cut_off() and not stop():
             time.sleep(_LOOK)
     finally:
         client.close()
@@ -70,6 +72,35 @@ class _Client(SocketModeClient):
         self._api = api
         web = WebClient(app_token, f"{api.origin}/api/", retry_handlers=[])
         super().__init__(app_token, web_client=web, auto_reconnect_enabled=False)
+
+    def enqueue_message(self, message: str) -> None:
+        """Acknowledged before anything waits: Slack gives us 3 seconds, and what it is not told of
+        in time it calls failed, so that it must not be done either."""
+        request = _request_in(message)
+        if request is not None:
+            self.send_socket_mode_response(SocketModeResponse(request.envelope_id))
+        super().enqueue_message(message)
+
+    def is_cut_off(self) -> bool:
+        """The library notices after 20 seconds, and keeps a core busy until then."""
+        poll = select.poll()
+        with suppress(OSError, ValueError):  # it is being closed by the library
+            poll.register(self._socket(), select.POLLRDHUP)
+            return bool(poll.poll(0))
+        return False
+
+    def close(self) -> None:
+        # Otherwise the library waits 3 seconds for what it reads.
+        with suppress(OSError):
+            self._socket().shutdown(socket.SHUT_RDWR)
+        super().close()
+        self.disconnect()  # what the library was just connecting anew
+
+    def _socket(self) -> socket.socket:
+        session = self.current_session
+        if session is None or session.sock is None:
+            raise OSError("not connected")
+        return session.sock
 
     def issue_new_wss_url(self) -> str:
         """In our own words: the library waits here for what we would not wait for."""
@@ -82,6 +113,14 @@ class _Client(SocketModeClient):
             raise PowerRefused(f"Slack leads to {parts.scheme}://{parts.netloc}, which is not safe")
         self._api.check(url, self.proxy)
         return url
+
+
+def _request_in(message: str) -> SocketModeRequest | None:
+    """None: Slack speaks for itself, as when it says hello."""
+    try:
+        return SocketModeRequest.from_dict(json.loads(message))
+    except (ValueError, TypeError):
+        return None
 
 
 def _sleep(seconds: float, stop: Callable[[], bool]) -> None:

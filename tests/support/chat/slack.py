@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 from deployer.drivers.chat.base import Request
 from tests.support.chat.platform import Answer, Asked, Platform
+from tests.support.chat.websocket import Connection, WebSocketServer
 
 SECRET = "the-signing-secret-of-the-tests"
 BOT_TOKEN, APP_TOKEN = "xoxb-of-the-tests", "xapp-of-the-tests"
@@ -36,7 +37,8 @@ class Slack(Platform):
         self.channels = {CHANNEL: "", "C0OTHERS": "not_in_channel", "C0OLD": "is_archived"}
         self.messages: dict[tuple[str, str], Json] = {}
         self.answers: list[Json] = []
-        self.socket_url = ""
+        self.sockets = WebSocketServer(self._opens)
+        self._tickets: set[str] = set()
         self._used: dict[str, int] = {}
         self._count = itertools.count(1)
 
@@ -46,6 +48,29 @@ class Slack(Platform):
             "bot_token": {"secret": "bot"}, "signing_secret": {"secret": "signing"},
             "api": self.url, "channel": CHANNEL,
         }  # fmt: skip
+
+    @property
+    def socket_settings(self) -> Json:
+        """Where nobody can call us."""
+        return {"bot_token": {"secret": "bot"}, "app_token": {"secret": "app"}, "api": self.url}
+
+    def __enter__(self) -> Slack:
+        self.sockets.__enter__()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sockets.__exit__()
+        super().__exit__()
+
+    def connection(self, seconds: float = 10) -> Connection:
+        """The next one that is made, greeted."""
+        connection = self.sockets.connections.get(timeout=seconds)
+        connection.send(json.dumps({
+            "type": "hello", "num_connections": 1, "connection_info": {"app_id": "A0"},
+            "debug_info": {"host": "applink-1", "approximate_connection_time": 18060},
+        }))  # fmt: skip
+        return connection
 
     # --- what people do ---------------------------------------------------------------------------
 
@@ -93,8 +118,19 @@ class Slack(Platform):
             case "chat.update":
                 return self._update(asked.json())
             case "apps.connections.open":
-                return Answer(200, {"ok": True, "url": self.socket_url})
+                return Answer(200, {"ok": True, "url": self._ticket()})
         return _no("unknown_method")
+
+    def _ticket(self) -> str:
+        path = f"/link/?ticket={next(self._count)}&app_id=A0"
+        self._tickets.add(path)
+        return f"{self.sockets.url}{path}"
+
+    def _opens(self, path: str) -> bool:
+        """A ticket is good once."""
+        good = path in self._tickets
+        self._tickets.discard(path)
+        return good
 
     def _answered(self, asked: Asked) -> Answer:
         self._used[asked.path] += 1
@@ -127,6 +163,15 @@ class Slack(Platform):
             return _no(refused, given)
         self.messages[at] |= given
         return Answer(200, {"ok": True, "channel": given["channel"], "ts": given["ts"]})
+
+
+def envelope(id_: str, said: Json) -> str:
+    """As it comes over a socket."""
+    kind = "interactive" if "type" in said else "slash_commands"
+    return json.dumps({
+        "envelope_id": id_, "type": kind, "payload": said,
+        "accepts_response_payload": kind == "slash_commands",
+    })  # fmt: skip
 
 
 def signed(said: Json, at: datetime, secret: str = SECRET) -> Request:
