@@ -31,6 +31,7 @@ def upgrade() -> None:
         "deliveries",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("notice_id", sa.String(), nullable=False),
+        sa.Column("happened_at", UtcDateTime(), nullable=False),
         sa.Column("receiver", sa.String(), nullable=False),
         sa.Column("deployment_id", sa.String(), nullable=True),
         sa.Column("event", sa.String(), nullable=False),

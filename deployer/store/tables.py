@@ -376,6 +376,7 @@ class Delivery(SQLModel, table=True):
     id: str = Field(primary_key=True)
     # What happened; the same for all receivers, and when it is sent once more.
     notice_id: str
+    happened_at: datetime = _moment()
     receiver: str = Field(index=True)
     deployment_id: str | None = Field(
         sa_column=Column(ForeignKey("deployments.id", ondelete="CASCADE"), index=True)
