@@ -87,7 +87,11 @@ def test_a_receiver_is_told_of_the_end_as_the_api_shows_it(service: Service, noc
     assert abs(age(service, body["timestamp"]) - age(service, ready["at"])) < timedelta(seconds=1)
     (row,) = rows(service)
     assert (row["outcome"], row["said"]) == ("sent", f"POST {noc.url}/in: 200")
-    assert (row["deployment"], row["title"], row["attempts"]) == (id_, "web01: ready", 1)
+    assert (row["deployment"], row["title"], row["attempts"]) == (
+        id_,
+        "web01 → debian-12-image: ready",
+        1,
+    )
     assert row["notice_id"] == asked.headers["idempotency-key"]
     assert service.tells() == 0
 
@@ -145,7 +149,10 @@ def test_an_approval_that_is_waited_for_is_told(
     service.tells()
     assert told(noc) == [("deployment.approval", "web01")]
     (row,) = rows(service)
-    assert row["title"] == "web01 waits for an approval"
+    assert row["title"] == "web01 → debian-12-image: waits for approval"
+    with service.parts.database.reading() as session:
+        message = session.exec(select(Delivery)).one().message
+    assert message["types"] == ["deployer approve web01"] and message["buttons"] == []
 
 
 @on_sqlite
