@@ -15,6 +15,7 @@ from sqlmodel import select
 from deployer.app import load_workflows
 from deployer.observe import metrics
 from deployer.services import deliveries
+from deployer.services.people import Role
 from deployer.settings import Settings
 from deployer.store.tables import Delivery
 from tests.support.other import Other
@@ -86,7 +87,11 @@ def test_a_receiver_is_told_of_the_end_as_the_api_shows_it(service: Service, noc
     assert abs(age(service, body["timestamp"]) - age(service, ready["at"])) < timedelta(seconds=1)
     (row,) = rows(service)
     assert (row["outcome"], row["said"]) == ("sent", f"POST {noc.url}/in: 200")
-    assert (row["deployment"], row["title"], row["attempts"]) == (id_, "web01: ready", 1)
+    assert (row["deployment"], row["title"], row["attempts"]) == (
+        id_,
+        "web01 → debian-12-image: ready",
+        1,
+    )
     assert row["notice_id"] == asked.headers["idempotency-key"]
     assert service.tells() == 0
 
@@ -144,7 +149,10 @@ def test_an_approval_that_is_waited_for_is_told(
     service.tells()
     assert told(noc) == [("deployment.approval", "web01")]
     (row,) = rows(service)
-    assert row["title"] == "web01 waits for an approval"
+    assert row["title"] == "web01 → debian-12-image: waits for approval"
+    with service.parts.database.reading() as session:
+        message = session.exec(select(Delivery)).one().message
+    assert message["types"] == ["deployer approve web01"] and message["buttons"] == []
 
 
 @on_sqlite
@@ -218,22 +226,27 @@ def test_f050_retry_after_is_respected_also_by_what_happens_meanwhile(
 
 
 @on_sqlite
-def test_f050_one_that_does_not_answer_is_probed_once_a_minute_and_no_more(
+def test_f050_one_that_does_not_answer_is_asked_once_a_minute_however_much_there_is_to_tell(
     service: Service, noc: Other
 ) -> None:
     service.knows()
     knows_receiver(service, noc, when={"events": ["queued", "booting", "cancelled"]})
     noc.statuses = [503]
-    for _ in range(4):
+    for _ in range(2):
         ok(service.api.post(f"/api/v1/deployments/{service.deploys()}/cancel"))
-    tries = 0
-    for _ in range(30 * 6):
-        tries += service.tells()
-        service.clock.forward(seconds=10)
-    assert 30 <= tries <= 40
+
+    def tries_in_half_an_hour() -> int:
+        tries = 0
+        for _ in range(30 * 6):
+            tries += service.tells()
+            service.clock.forward(seconds=10)
+        return tries
+
+    assert tries_in_half_an_hour() <= 50, "at first sooner"
+    assert tries_in_half_an_hour() <= 30
     noc.statuses = [200]
     service.clock.forward(hours=1)
-    assert service.tells() == 12
+    assert service.tells() == 6
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 302])
@@ -265,6 +278,7 @@ def test_f050_after_a_day_it_is_given_up_and_after_a_month_forgotten(
     assert row["said"].endswith("answered with 503") and row["next_at"] is None
     assert service.tells() == 0
     service.clock.forward(hours=30 * 24 - 1)
+    service.api = service.client(Role.ADMIN)  # the token of a month ago is no longer good
     deliveries.tidy(service.parts)
     assert len(rows(service)) == 1
     service.clock.forward(hours=2)

@@ -49,7 +49,9 @@ def body_of(notice: Notice) -> bytes:
     """What programs are sent, as Standard Webhooks has it."""
     at = notice.at.isoformat().replace("+00:00", "Z")
     told = {"type": f"deployment.{notice.event}", "timestamp": at, "data": notice.data}
-    return json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode(
+        errors="backslashreplace"
+    )
 
 
 def url_of(url: str | SecretRef, context: Context) -> tuple[str, bool]:
