@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete
+from sqlalchemy import delete, text
 from sqlmodel import Session, col, select
 
 from deployer.store.tables import ApiToken, AuditEntry, Fact, IdempotentReply
@@ -12,6 +12,10 @@ from deployer.store.tables import ApiToken, AuditEntry, Fact, IdempotentReply
 
 def token_by_hash(session: Session, hash_: str) -> ApiToken | None:
     return session.exec(select(ApiToken).where(ApiToken.hash == hash_)).first()
+
+
+def token_by_id(session: Session, id_: str) -> ApiToken | None:
+    return session.get(ApiToken, id_)
 
 
 def token_by_name(session: Session, name: str) -> ApiToken | None:
@@ -41,6 +45,13 @@ def audit_page(session: Session, *, before: int | None, limit: int) -> list[Audi
 def fact(session: Session, name: str) -> str | None:
     row = session.get(Fact, name)
     return row.value if row else None
+
+
+def lock_fact(session: Session, name: str) -> None:
+    """Until the end of this transaction nobody else locks the same; SQLite writes in turns."""
+    if session.get_bind().dialect.name == "postgresql":
+        query = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
+        session.execute(query, {"name": name})
 
 
 def save_fact(session: Session, name: str, value: str) -> None:
