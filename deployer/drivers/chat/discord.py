@@ -155,7 +155,7 @@ def _json(value: dict[str, Any], status: int = 200) -> Response:
 
 
 def _id(text: str) -> str:
-    if not re.fullmatch(r"[0-9]{1,20}", text, re.ASCII):
+    if not re.fullmatch(r"[0-9]{1,20}", text):
         raise PowerRefused(
             f"{printable(text, 40)!r} is no id of Discord's",
             remedy="switch on Developer Mode in Discord, and copy the id of the channel",

@@ -19,7 +19,7 @@ from deployer.errors import Unauthorized
 PING, COMMAND, PRESSED = 1, 2, 3
 # A message for the eyes of whoever asked alone.
 EPHEMERAL = 64
-_SIGNATURE, _TIME = re.compile(r"[0-9a-fA-F]{128}"), re.compile(r"[0-9]{1,11}", re.ASCII)
+_SIGNATURE, _TIME = re.compile(r"[0-9a-fA-F]{128}"), re.compile(r"[0-9]{1,11}")
 
 Id = Annotated[str, Field(pattern=r"^[0-9]{1,20}$", coerce_numbers_to_str=True)]
 

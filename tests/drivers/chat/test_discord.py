@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -46,11 +47,16 @@ SAYS = Message("Fine", Tone.GOOD)
 
 
 @pytest.fixture
-def discord(monkeypatch: pytest.MonkeyPatch) -> Iterator[Discord]:
-    limits = http.Limits(request_seconds=0.5, total_seconds=2, requests=5)
-    monkeypatch.setattr(discord_driver, "_LIMITS", limits)
+def discord() -> Iterator[Discord]:
     with Discord() as discord:
         yield discord
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(discord_driver, "_LIMITS", http.Limits(request_seconds=0.5))
+        yield
 
 
 @pytest.fixture
@@ -275,6 +281,10 @@ def test_an_answer_that_comes_too_late_says_so_and_not_the_token(
     with pytest.raises(PowerRefused, match="401 Invalid Webhook Token") as refused:
         driver.answer_late(said, SAYS)
     assert token not in str(refused.value) and refused.value.remedy is None
+    discord.faults.append(HANG)
+    with impatient(), pytest.raises(PowerError, match="did not answer in time") as error:
+        driver.answer_late(said, SAYS)
+    assert token not in str(error.value)
 
 
 # --- messages ---------------------------------------------------------------------------------
@@ -341,7 +351,7 @@ def test_f050_a_fault_may_pass(
     discord: Discord, driver: discord_driver.Discord, fault: Answer
 ) -> None:
     discord.faults.append(fault)
-    with pytest.raises(PowerError) as error:
+    with impatient(), pytest.raises(PowerError) as error:
         driver.post(CHANNEL, SAYS)
     assert not isinstance(error.value, PowerRefused)
     assert driver.post(CHANNEL, SAYS)
@@ -367,7 +377,7 @@ def test_the_bot_s_token_is_in_no_error_and_no_log(
     faults = [Answer(401, {"message": f"401: {BOT}", "code": 0}), HANG]
     for fault in faults:
         discord.faults.append(fault)
-        with pytest.raises(PowerError) as error:
+        with impatient(), pytest.raises(PowerError) as error:
             driver.post(CHANNEL, SAYS)
         assert BOT not in f"{error.value!r} {error.value.remedy} {error.value.value}"
     assert BOT not in caplog.text and BOT not in repr(driver.context)
