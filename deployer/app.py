@@ -18,11 +18,12 @@ from deployer.answers.families import Catalogue, load_model
 from deployer.core.workflows import Workflow
 from deployer.errors import ConfigurationError
 from deployer.services import keys
+from deployer.services.chat.hear import Ears
 from deployer.services.parts import Parts, utc_now
 from deployer.settings import Settings
 from deployer.store import migrations, people
 from deployer.store.database import Database
-from deployer.web import health, loaders, machines, operators
+from deployer.web import chat, health, loaders, machines, operators
 from deployer.web.dependencies import authenticated
 from deployer.web.http import Bodies, RequestLog, install_error_handlers
 from deployer.web.protocol import AtOnce
@@ -137,9 +138,15 @@ def create_operator_app(parts: Parts, worker: Worker | None = None) -> FastAPI:
     install_error_handlers(app)
     app.include_router(operators.router)
     app.include_router(health.router)
-    app.add_middleware(Bodies, limit=lambda path: _OPERATOR_BODY_LIMIT)
+    app.include_router(chat.router)
+    app.state.chats = chat.Chats(Ears(parts))
+    app.add_middleware(Bodies, limit=_operator_body_limit)
     app.add_middleware(RequestLog, side="operators", trusted=parts.settings.trusted_proxies)
     return app
+
+
+def _operator_body_limit(path: str) -> int:
+    return chat.BODY_LIMIT if path.startswith("/chat/") else _OPERATOR_BODY_LIMIT
 
 
 def create_machine_app(parts: Parts) -> ASGIApp:

@@ -129,6 +129,20 @@ class Settings(BaseSettings):
         " told to wait (429) and GRUB to boot the local disk. A machine makes a handful; raise it"
         " where thousands share an address (NAT), 0 is no limit.",
     )
+    chat_four_eyes_from: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="From how many hosts at once on somebody else than who asked in a chat has to"
+        " confirm a reinstall; 0 is never.",
+    )
+    chat_commands_per_minute: int = Field(
+        default=30,
+        ge=1,
+        le=10_000,
+        description="Commands per minute from one person in a chat; ten times as many from one"
+        " workspace. Counted by each process for itself.",
+    )
     power_at_once: int = Field(
         default=100,
         ge=1,

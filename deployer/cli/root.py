@@ -9,6 +9,7 @@ import typer
 from deployer import __version__
 from deployer.cli import (
     apply,
+    chat,
     database,
     deploy,
     deployments,
@@ -74,6 +75,7 @@ app.add_typer(hosts.app, name="hosts", rich_help_panel=_FLEET)
 app.add_typer(profiles.app, name="profiles", rich_help_panel=_FLEET)
 app.add_typer(images.app, name="image", rich_help_panel=_FLEET)
 app.add_typer(secrets.app, name="secret", rich_help_panel=_FLEET)
+app.add_typer(chat.app, name="chat", rich_help_panel=_FLEET)
 app.command(rich_help_panel=_HERE)(serve.serve)
 app.command(rich_help_panel=_HERE)(serve.worker)
 app.command(rich_help_panel=_HERE)(netboot.netboot)

@@ -30,6 +30,7 @@ class Verb(StrEnum):
     LINK = "link"
     UNLINK = "unlink"
     CONFIRM = "confirm"
+    NO = "no"
     HELP = "help"
 
 
@@ -54,6 +55,7 @@ USAGE: dict[Verb, Usage] = {
     Verb.LINK: Usage("link CODE", "tells me who you are; `deployer chat link` prints a code"),
     Verb.UNLINK: Usage("unlink", "forgets it again"),
     Verb.CONFIRM: Usage("confirm CODE", "where there is no button to press", True),
+    Verb.NO: Usage("no CODE", "leaves it as it is"),
     Verb.HELP: Usage("help", "this list"),
 }
 _ALSO = {
@@ -165,7 +167,7 @@ def _code(verb: Verb, rest: list[str]) -> Command:
 _ARGUMENTS = {
     Verb.REINSTALL: _reinstall, Verb.STATUS: _maybe_host, Verb.HOSTS: _labels,
     Verb.PROFILES: _nothing, Verb.LINK: _code, Verb.UNLINK: _nothing, Verb.CONFIRM: _code,
-    Verb.HELP: _help, **dict.fromkeys(_ONE_HOST, _one_host),
+    Verb.NO: _code,    Verb.HELP: _help, **dict.fromkeys(_ONE_HOST, _one_host),
 }  # fmt: skip
 
 

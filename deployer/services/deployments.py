@@ -28,6 +28,7 @@ from deployer.core.workflows import Step
 from deployer.errors import Conflict, Finding, Forbidden, Invalid, NotFound
 from deployer.observe import log, metrics
 from deployer.services import flow, secrets
+from deployer.services.chat import follow
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store import effects, hosts, images, profiles
@@ -239,12 +240,7 @@ def create(session: Session, parts: Parts, checked: Checked, request: Request) -
         raise Conflict(
             f"the host {request.host} was changed while this was checked", remedy="ask again"
         )
-    if host.protected:
-        raise Forbidden(
-            f"{host.name} is protected", field="host", value=host.name,
-            remedy=f"if it may be wiped, lift this first: `deployer hosts unprotect {host.name}`",
-        )  # fmt: skip
-    _refuse_second(store.unfinished_of(session, host.id))
+    refuse_untouchable(session, host)
     _refuse_runaway(session, parts, now)
     deployment = Deployment(
         id=new_id("dep", now),
@@ -268,8 +264,19 @@ def create(session: Session, parts: Parts, checked: Checked, request: Request) -
         _refuse_second(store.unfinished_of(session, host.id))
         raise
     _record(session, deployment, "created", request.by, now, to=State.QUEUED)
+    follow.wherever_wanted(session, parts, deployment)
     go_on(session, parts, deployment)
     return deployment
+
+
+def refuse_untouchable(session: Session, host: Host) -> None:
+    """Forbidden when it is protected, Conflict when it has an unfinished deployment."""
+    if host.protected:
+        raise Forbidden(
+            f"{host.name} is protected", field="host", value=host.name,
+            remedy=f"if it may be wiped, lift this first: `deployer hosts unprotect {host.name}`",
+        )  # fmt: skip
+    _refuse_second(store.unfinished_of(session, host.id))
 
 
 def _refuse_second(existing: Deployment | None) -> None:

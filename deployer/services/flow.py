@@ -60,8 +60,13 @@ def patience(parts: Parts, deployment: Deployment, state: State) -> timedelta:
 
 def overwrites(parts: Parts, deployment: Deployment) -> bool:
     """Whether another system, or none, is on the disk when it is done."""
-    workflow = parts.workflows.get(deployment.snapshot["workflow"])
-    return workflow is None or workflow.task in ("install", "wipe")
+    return would_overwrite(parts, deployment.snapshot["workflow"])
+
+
+def would_overwrite(parts: Parts, workflow: str) -> bool:
+    """The same, of a workflow by its name."""
+    found = parts.workflows.get(workflow)
+    return found is None or found.task in ("install", "wipe")
 
 
 def longest(parts: Parts, deployment: Deployment) -> timedelta:

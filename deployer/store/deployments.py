@@ -32,6 +32,12 @@ def latest_of(session: Session, host_name: str) -> Deployment | None:
     return session.exec(query.order_by(col(Deployment.id).desc()).limit(1)).first()
 
 
+def ready_of(session: Session, host_id: str) -> Deployment | None:
+    """The latest that brought the host to `ready`: what should be on it now."""
+    query = select(Deployment).where(Deployment.host_id == host_id, Deployment.state == "ready")
+    return session.exec(query.order_by(col(Deployment.id).desc()).limit(1)).first()
+
+
 def page(
     session: Session, *, host: str | None, state: str | None, before: str | None, limit: int
 ) -> list[Deployment]:

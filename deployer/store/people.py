@@ -14,6 +14,10 @@ def token_by_hash(session: Session, hash_: str) -> ApiToken | None:
     return session.exec(select(ApiToken).where(ApiToken.hash == hash_)).first()
 
 
+def token_by_id(session: Session, id_: str) -> ApiToken | None:
+    return session.get(ApiToken, id_)
+
+
 def token_by_name(session: Session, name: str) -> ApiToken | None:
     return session.exec(select(ApiToken).where(ApiToken.name == name)).first()
 

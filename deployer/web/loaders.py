@@ -29,6 +29,7 @@ from deployer.errors import DeployerError, NotFound, Unavailable
 from deployer.netboot import menus
 from deployer.observe import log_request, measurement
 from deployer.services import boot, local_boot, media
+from deployer.services.limit import Judged, RateLimit
 from deployer.services.parts import Parts
 from deployer.web.http import (
     as_problem,
@@ -39,7 +40,6 @@ from deployer.web.http import (
     problem,
     unexpected,
 )
-from deployer.web.limit import Judged, RateLimit
 
 # Beyond this a value cannot come from any firmware, and would only blow up a script.
 _FACT_LIMIT = 256

@@ -21,9 +21,9 @@ from deployer.core.lifecycle import MachineEvent
 from deployer.core.progress import Progress, system_of, translated
 from deployer.errors import Invalid, TooManyRequests, Unavailable
 from deployer.services import boot, inventory, machines
+from deployer.services.limit import Judged, RateLimit
 from deployer.web.dependencies import AddressDep, PartsDep
 from deployer.web.http import NO_STORE, parse_json, plain
-from deployer.web.limit import Judged, RateLimit
 
 router = APIRouter()
 _BODY_LIMIT = 64 * 1024

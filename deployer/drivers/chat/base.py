@@ -106,10 +106,12 @@ class ChatDriver(ABC):
     """One connection to one platform; each call stands alone, from whatever thread it comes.
 
     `buttons`, `edits`, `threads`: what the platform can do. Where it has no buttons, the driver
-    shows what to type instead. `listens`: it is called by nobody, and asks the platform itself.
+    shows what to type instead. `repeats`: it sends again what it thinks was lost, so that a
+    replay is no attack and is quietly not heard. `listens`: it is called by nobody, and asks the platform itself.
     """
 
     name: ClassVar[str]
+    repeats: ClassVar[bool] = False
     buttons: ClassVar[bool] = True
     edits: ClassVar[bool] = True
     threads: ClassVar[bool] = True
@@ -119,10 +121,10 @@ class ChatDriver(ABC):
     def __init__(self, settings: Any, context: Context) -> None:
         self.settings, self.context = settings, context
 
-    @property
-    def channel(self) -> str | None:
+    @classmethod
+    def channel_of(cls, settings: Any) -> str | None:
         """Where deployments are told of that nobody asked for here; None: nowhere."""
-        return getattr(self.settings, "channel", None)
+        return getattr(settings, "channel", None)
 
     @property
     def listens(self) -> bool:

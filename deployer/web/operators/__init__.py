@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from deployer.web.operators import access, deployments, hosts, images, profiles, secrets
+from deployer.web.operators import access, chat, deployments, hosts, images, profiles, secrets
 
 router = APIRouter()
-for part in (hosts, profiles, images, deployments, secrets, access):
+for part in (hosts, profiles, images, deployments, secrets, access, chat):
     router.include_router(part.router)

@@ -13,10 +13,10 @@ from deployer.core.ids import kind_of
 from deployer.core.lifecycle import State
 from deployer.core.text import Line, printable
 from deployer.errors import Finding, Invalid, NotFound
-from deployer.services import deadlines, deployments, people
+from deployer.services import deadlines, deployments, orders
 from deployer.services.deployments import Request
 from deployer.store import deployments as deployment_store
-from deployer.store import people as people_store
+from deployer.store.tables import ApiToken
 from deployer.web import views
 from deployer.web.dependencies import AddressDep, Operator, PartsDep, ReadingDep, Viewer, WritingDep
 from deployer.web.operators.shared import (
@@ -64,32 +64,9 @@ def create_deployment(
     request = Request(body.host, body.profile, body.vars, by=who.name)
     if dry_run:
         return _dry_run(parts, request)
-    return _create(parts, request, who.id, address, idempotency_key, body.model_dump())
-
-
-def _create(
-    parts: PartsDep, request: Request, token_id: str, address: str, key: str | None, body: Json
-) -> Json:
-    """Render and check before the write lock is taken: others' machines must not wait for that."""
-    if key is None or not _was_answered(parts, token_id, key):
-        with parts.database.reading() as session:
-            checked = deployments.check(session, parts, request)
-    with parts.database.writing() as session:
-
-        def act() -> Json:
-            deployment = deployments.create(session, parts, checked, request)
-            people.audit(
-                session, parts.clock(), request.by, "deployment.create", deployment.id, address,
-                host=request.host, profile=request.profile,
-            )  # fmt: skip
-            return views.deployment(deployment)
-
-        return people.once(session, token_id, key, body, parts.clock(), act)
-
-
-def _was_answered(parts: PartsDep, token_id: str, key: str) -> bool:
-    with parts.database.reading() as session:
-        return people_store.reply(session, token_id, key) is not None
+    return orders.create(
+        parts, _orderer(who, address), request, idempotency_key, body.model_dump()
+    )  # fmt: skip
 
 
 def _dry_run(parts: PartsDep, request: Request) -> JSONResponse:
@@ -111,6 +88,10 @@ def _dry_run(parts: PartsDep, request: Request) -> JSONResponse:
             "findings": [finding.as_dict() for finding in findings],
         }
     )
+
+
+def _orderer(who: ApiToken, address: str) -> orders.Orderer:
+    return orders.Orderer(who.name, who.id, address)
 
 
 def _own_id(id_: str) -> str:
@@ -166,9 +147,7 @@ def cancel_deployment(
     id_: Named, who: Operator, parts: PartsDep, session: WritingDep, address: AddressDep
 ) -> Json:
     """Once this is answered, no script, answer file or token of it works any more."""
-    deployment = deployments.cancel(session, parts, _own_id(id_), by=who.name)
-    session.add(deployment)
-    people.audit(session, parts.clock(), who.name, "deployment.cancel", id_, address)
+    deployment = orders.cancel(session, parts, _orderer(who, address), _own_id(id_))
     return views.deployment(deployment)
 
 
@@ -177,9 +156,7 @@ def approve_deployment(
     id_: Named, who: Operator, parts: PartsDep, session: WritingDep, address: AddressDep
 ) -> Json:
     """It goes on with the next step of its workflow."""
-    deployment = deployments.approve(session, parts, _own_id(id_), by=who.name)
-    session.add(deployment)
-    people.audit(session, parts.clock(), who.name, "deployment.approve", id_, address)
+    deployment = orders.approve(session, parts, _orderer(who, address), _own_id(id_))
     return views.deployment(deployment)
 
 
@@ -189,6 +166,4 @@ def retry_deployment(
     idempotency_key: Annotated[str | None, Header(max_length=255, min_length=1)] = None,
 ) -> Json:  # fmt: skip
     """A new deployment of the same host and profile; `retry_of` names the old one."""
-    with parts.database.reading() as session:
-        request = deployments.retry_request(session, _own_id(id_), by=who.name)
-    return _create(parts, request, who.id, address, idempotency_key, {"retry_of": id_})
+    return orders.retry(parts, _orderer(who, address), _own_id(id_), idempotency_key)

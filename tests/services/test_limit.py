@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deployer.web import limit
-from deployer.web.limit import Judged, RateLimit
+from deployer.services import limit
+from deployer.services.limit import Judged, RateLimit
 
 
 class Clock:

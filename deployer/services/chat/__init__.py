@@ -1,0 +1,1 @@
+"""Chats: who speaks, what they want, what they are told."""

@@ -1,0 +1,146 @@
+"""Each deployment's message in a chat, kept up to date until it ends.
+
+Nothing is sent on a machine's way: what a message shows is compared with what it should show, again
+and again, so that many changes cost one edit, and a platform that is down or slow costs nobody
+anything. THREATS F050.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from deployer.core.chat import Message
+from deployer.core.lifecycle import RESTING, State
+from deployer.core.receivers import APPROVAL, ReceiverSpec
+from deployer.drivers.chat.base import Busy, ChatDriver
+from deployer.errors import DeployerError, PowerRefused
+from deployer.observe import log
+from deployer.services import receivers
+from deployer.services.chat import verbs
+from deployer.services.parts import Parts
+from deployer.store import chats
+from deployer.store import deployments as deployment_store
+from deployer.store.tables import ChatThread
+
+# Messages are changed at most this often: platforms allow about one call a second in a channel.
+_PACE = timedelta(seconds=3)
+_LEASE = timedelta(minutes=2)
+_LONGEST_PAUSE = timedelta(minutes=10)
+# So long after the end, nobody waits for the news any more.
+_TOO_LATE = timedelta(hours=24)
+_BATCH = 200
+
+
+@dataclass(frozen=True)
+class _News:
+    """What a message should show now, and how many things are worth a sound by now."""
+
+    thread: ChatThread
+    message: Message
+    sounds: int
+    ended_at: datetime | None
+
+    @property
+    def looks(self) -> str:
+        return json.dumps(asdict(self.message), ensure_ascii=False)
+
+
+def due(parts: Parts) -> list[str]:
+    """Ids of the messages that may be behind; the caller now has them in hand."""
+    now = parts.clock()
+    with parts.database.reading() as session:
+        if not chats.threads_due(session, now, 1):
+            return []
+    with parts.database.writing() as session:
+        found = chats.threads_due(session, now, _BATCH)
+        for each in found:
+            each.lease_until = now + _LEASE
+            session.add(each)
+        return [each.id for each in found]
+
+
+def update(parts: Parts, id_: str) -> None:
+    """Send what changed about one message, if anything did."""
+    news = _news(parts, id_)
+    if news is None:
+        return
+    try:
+        with parts.database.reading() as session:
+            receiver = receivers.find(session, news.thread.receiver)
+            driver = receivers.chat_driver(session, parts, receiver)
+    except DeployerError as error:
+        # Whoever mends the receiver wants to see it go on.
+        _failed(parts, news, error, hopeless=False)
+        return
+    try:
+        _send(parts, driver, news)
+    except DeployerError as error:
+        _failed(parts, news, error, hopeless=isinstance(error, PowerRefused))
+
+
+def _news(parts: Parts, id_: str) -> _News | None:
+    with parts.database.reading() as session:
+        thread = chats.thread(session, id_)
+        row = deployment_store.get(session, thread.deployment_id) if thread else None
+        if thread is None or row is None or thread.ended_at is not None:
+            return None
+        wanted = _events(parts, thread.receiver)
+        history = deployment_store.history(session, row.id)
+        sounds = sum(
+            line.to_state in RESTING and line.to_state in wanted
+            or line.event == "approval_needed" and APPROVAL in wanted
+            for line in history
+        )
+        return _News(thread, verbs.current(session, parts, row), sounds, row.ended_at)
+
+
+def _events(parts: Parts, receiver: str) -> set[str]:
+    with parts.database.reading() as session:
+        try:
+            spec = receivers.find(session, receiver).spec
+        except DeployerError:
+            return set()
+    return set(map(str, ReceiverSpec.model_validate(spec).when.events))
+
+
+def _send(parts: Parts, driver: ChatDriver, news: _News) -> None:
+    """One call, at most: what else there is follows at the next turn."""
+    thread, said = news.thread, news.thread.said
+    message = thread.message
+    if message is None:
+        message = driver.post(thread.channel, news.message)
+    elif news.looks != thread.shown and driver.edits:
+        driver.edit(thread.channel, message, news.message)
+    elif said < news.sounds:
+        # A changed message makes no sound.
+        driver.post(thread.channel, news.message, message if driver.threads else None)
+        said = news.sounds
+    over = news.ended_at is not None and said >= news.sounds and news.looks == thread.shown
+    with parts.database.writing() as session:
+        row = chats.thread(session, thread.id, lock=True)
+        if row is None:
+            return
+        row.message, row.shown, row.said, row.failures, row.error = (
+            message, news.looks, said, 0, None
+        )  # fmt: skip
+        row.lease_until, row.not_before = None, parts.clock() + _PACE
+        row.ended_at = parts.clock() if over else None
+        session.add(row)
+
+
+def _failed(parts: Parts, news: _News, error: DeployerError, *, hopeless: bool) -> None:
+    now = parts.clock()
+    with parts.database.writing() as session:
+        row = chats.thread(session, news.thread.id, lock=True)
+        if row is None:
+            return
+        row.failures += 1
+        pause = error.wait if isinstance(error, Busy) else _PACE * 2 ** min(row.failures, 10)
+        row.error, row.lease_until = error.message, None
+        row.not_before = now + min(pause, _LONGEST_PAUSE)
+        if hopeless or (news.ended_at is not None and now - news.ended_at > _TOO_LATE):
+            row.ended_at = now
+        log.warning("chat_failed", receiver=row.receiver, error=error.message)
+        session.add(row)

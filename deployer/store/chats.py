@@ -1,0 +1,72 @@
+"""Queries for chats: who is linked, what was heard, which messages are kept up to date."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete, or_
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from deployer.store.tables import ApiToken, ChatHeard, ChatPerson, ChatThread
+
+# What the chat of `deployer chat try` is called: it is no receiver, and nobody is sent anything.
+TERMINAL = "terminal"
+
+
+def first_time(session: Session, platform: str, once: str, now: datetime) -> bool:
+    """Remembers that this was heard; False when it had been."""
+    try:
+        with session.begin_nested():
+            session.add(ChatHeard(platform=platform, once=once, at=now))
+    except IntegrityError:
+        return False
+    return True
+
+
+def forget_heard(session: Session, before: datetime) -> None:
+    session.execute(delete(ChatHeard).where(col(ChatHeard.at) < before))
+
+
+def person(session: Session, platform: str, tenant: str, user: str) -> ChatPerson | None:
+    return session.get(ChatPerson, (platform, tenant, user))
+
+
+def people(session: Session) -> list[tuple[ChatPerson, ApiToken]]:
+    """Everybody who is linked, with the token that they speak by."""
+    query = select(ChatPerson, ApiToken).join(ApiToken, col(ApiToken.id) == ChatPerson.token_id)
+    by = (col(ChatPerson.platform), col(ChatPerson.tenant), col(ChatPerson.user))
+    return list(session.exec(query.order_by(*by)).all())
+
+
+def threads_due(session: Session, now: datetime, limit: int) -> list[ChatThread]:
+    """Those that may be behind, and that nobody has in hand."""
+    free = or_(col(ChatThread.lease_until).is_(None), col(ChatThread.lease_until) < now)
+    query = select(ChatThread).where(
+        col(ChatThread.ended_at).is_(None), col(ChatThread.not_before) <= now, free,
+        ChatThread.receiver != TERMINAL,
+    )  # fmt: skip
+    return list(session.exec(query.order_by(col(ChatThread.not_before)).limit(limit)).all())
+
+
+def thread(session: Session, id_: str, *, lock: bool = False) -> ChatThread | None:
+    query = select(ChatThread).where(ChatThread.id == id_)
+    return session.exec(query.with_for_update() if lock else query).first()
+
+
+def thread_at(
+    session: Session, deployment_id: str, receiver: str, channel: str
+) -> ChatThread | None:
+    query = select(ChatThread).where(
+        ChatThread.deployment_id == deployment_id, ChatThread.receiver == receiver,
+        ChatThread.channel == channel,
+    )  # fmt: skip
+    return session.exec(query).first()
+
+
+def threads_in(session: Session, receiver: str, channel: str, limit: int) -> list[ChatThread]:
+    """The latest first."""
+    query = select(ChatThread).where(
+        ChatThread.receiver == receiver, ChatThread.channel == channel
+    )  # fmt: skip
+    return list(session.exec(query.order_by(col(ChatThread.id).desc()).limit(limit)).all())
