@@ -59,6 +59,9 @@ async def heard(platform: str, request: HttpRequest) -> HttpResponse:
         if ear.driver.repeats:
             return HttpResponse(headers=NO_STORE)
         raise Conflict("this was heard before, and is done once")
+    if not ear.driver.answers_at_once(said):
+        chats.work.submit(_late, ear, said, work)
+        return _http(ear.driver.working(said))
     return _http(ear.driver.answer(said, message))
 
 
