@@ -179,6 +179,12 @@ class Settings(BaseSettings):
         description="Networks (comma-separated) to which workflows may send `http.request` and"
         " `webhook`. Default: any but this machine's loopback and link-local addresses.",
     )
+    chat_networks: Annotated[str, AfterValidator(_networks)] = Field(
+        default="",
+        description="Networks (comma-separated) in which receivers may be: chat platforms, mail"
+        " servers, whoever is notified. Default: any but this machine's loopback and link-local"
+        " addresses.",
+    )
     strict_address: bool = Field(
         default=True,
         description="Answer files only to the address that fetched the boot script. Switch off"

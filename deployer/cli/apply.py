@@ -56,9 +56,9 @@ def apply(
         ),
     ] = False,
 ) -> None:
-    """Create or change hosts and profiles as files describe them; twice is once.
+    """Create or change hosts, profiles and receivers as files describe them; twice is once.
 
-    YAML: documents that begin with `kind: host` or `kind: profile`.
+    YAML: documents that begin with `kind: host`, `kind: profile` or `kind: receiver`.
 
     INI: an inventory, with groups of lines like `web01 mac=52:54:00:12:34:56 label.rack=a1`.
 
@@ -97,7 +97,7 @@ class _Known:
     def __init__(self, api: Client, items: list[Item]) -> None:
         self._api = api
         self._lists: dict[str, dict[str, Any]] = {}
-        for kind in ("host", "profile"):
+        for kind in {item.kind for item in items}:
             if sum(item.kind == kind for item in items) > _ONE_BY_ONE:
                 self._lists[kind] = {found["name"]: found for found in api.items(f"/{kind}s")}
 
@@ -186,11 +186,11 @@ def _send(api: Client, step: Step) -> None:
     item = step.item
     if step.current is None:
         api.send("POST", f"/{item.kind}s", item.body)
-    elif item.kind == "profile":
-        api.send("PUT", _path(item), item.body)
-    else:
+    elif item.kind == "host":
         changed = {difference.top for difference in step.differences}
         api.send("PATCH", _path(item), {k: v for k, v in item.body.items() if k in changed})
+    else:
+        api.send("PUT", _path(item), item.body)
 
 
 def _counts(steps: Iterable[Step]) -> str:

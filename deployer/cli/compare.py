@@ -9,9 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from deployer.cli.fleet import Item
-from deployer.core.text import MASK
-
-_SECRET_WORDS = ("password", "secret", "token", "key")
+from deployer.core.text import MASK, may_be_secret
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ def of_item(item: Item, current: dict[str, Any] | None, *, secrets: bool) -> lis
     """What applying `item` would change; all of it where there is nothing yet.
 
     A host keeps the fields that its file does not mention: serials and protection are often set
-    elsewhere. A profile is replaced as a whole. `secrets`: take masked values for changed.
+    elsewhere. All else is replaced as a whole. `secrets`: take masked values for changed.
     """
     if current is None:
         return list(_differences({}, item.body, "", secrets))
@@ -97,7 +95,7 @@ def _show(value: Any) -> str:
 
 def _is_secret(field: str) -> bool:
     """The same judgement as the server's own masks."""
-    power = field.startswith("power.") and any(word in field.lower() for word in _SECRET_WORDS)
-    if power and field.endswith(".secret"):
+    of_driver = field.startswith(("power.", "settings.")) and may_be_secret(field)
+    if of_driver and field.endswith(".secret"):
         return False  # the name of one
-    return power or field.endswith("password_hash")
+    return of_driver or field.endswith("password_hash")

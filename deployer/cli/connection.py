@@ -90,5 +90,9 @@ def complete_profile(ctx: typer.Context, incomplete: str) -> list[str]:
     return _names(ctx, "/profiles", incomplete)
 
 
+def complete_receiver(ctx: typer.Context, incomplete: str) -> list[str]:
+    return _names(ctx, "/receivers", incomplete)
+
+
 def complete_image(ctx: typer.Context, incomplete: str) -> list[str]:
     return _names(ctx, "/images", incomplete)

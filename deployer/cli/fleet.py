@@ -1,4 +1,4 @@
-"""From files to hosts and profiles, all of them checked before anything is sent."""
+"""From files to hosts, profiles and receivers, all of them checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ from deployer.cli.formats import Record
 from deployer.core.documents import Place
 from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
+from deployer.core.receivers import ReceiverSpec
 from deployer.core.text import masks_in
 from deployer.errors import Finding, Invalid
 
-KINDS: dict[str, type[BaseModel]] = {"profile": ProfileSpec, "host": HostSpec}
+KINDS: dict[str, type[BaseModel]] = {
+    "profile": ProfileSpec, "host": HostSpec, "receiver": ReceiverSpec,
+}  # fmt: skip
+_KINDS = "kind: host, kind: profile or kind: receiver"
 _LARGEST_FILE = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Item:
-    """A host or a profile that passed its rules: `body` as it was written, `full` with defaults."""
+    """What passed its rules: `body` as it was written, `full` with defaults."""
 
     kind: str
     name: str
-    spec: HostSpec | ProfileSpec
+    spec: HostSpec | ProfileSpec | ReceiverSpec
     body: dict[str, Any]
     full: dict[str, Any]
     record: Record
@@ -40,7 +44,7 @@ class Item:
 
 
 def read(paths: Iterable[Path]) -> list[Item]:
-    """Profiles first, then hosts; Invalid holds a finding for everything that is wrong."""
+    """Kind by kind, in the order of KINDS; Invalid holds a finding for everything that is wrong."""
     findings: list[Finding] = []
     items = [
         item
@@ -55,8 +59,8 @@ def read(paths: Iterable[Path]) -> list[Item]:
         raise Invalid(f"{problems}; nothing was sent", findings=findings)
     if not items:
         raise Invalid(
-            "there is no host and no profile in these files", field="-f",
-            remedy="write documents that begin with `kind: host` or `kind: profile`",
+            "there is no host, profile or receiver in these files", field="-f",
+            remedy=f"write documents that begin with {_KINDS}",
         )  # fmt: skip
     return sorted(items, key=lambda item: list(KINDS).index(item.kind))
 
@@ -113,7 +117,7 @@ def _item(record: Record, findings: list[Finding]) -> Item | None:
     model = KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:
         problem = "is missing" if kind is None else f"there is no kind {kind!r}"
-        findings.append(_finding(record, ("kind",), problem, "write kind: host or kind: profile"))
+        findings.append(_finding(record, ("kind",), problem, f"write {_KINDS}"))
         return None
     if problems := list(_include_files(record, data)):
         findings += problems
@@ -135,7 +139,7 @@ def _item(record: Record, findings: list[Finding]) -> Item | None:
             _finding(record, ("vars",), "holds a value that JSON has not", "use text and numbers")
         )
         return None
-    assert isinstance(spec, HostSpec | ProfileSpec)
+    assert isinstance(spec, HostSpec | ProfileSpec | ReceiverSpec)
     return Item(str(kind), spec.name, spec, body, full, record)
 
 

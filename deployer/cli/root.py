@@ -17,6 +17,7 @@ from deployer.cli import (
     images,
     netboot,
     profiles,
+    receivers,
     schema,
     secrets,
     serve,
@@ -74,6 +75,7 @@ app.command(rich_help_panel=_FLEET)(schema.schema)
 app.add_typer(hosts.app, name="hosts", rich_help_panel=_FLEET)
 app.add_typer(profiles.app, name="profiles", rich_help_panel=_FLEET)
 app.add_typer(images.app, name="image", rich_help_panel=_FLEET)
+app.add_typer(receivers.app, name="receivers", rich_help_panel=_FLEET)
 app.add_typer(secrets.app, name="secret", rich_help_panel=_FLEET)
 app.add_typer(chat.app, name="chat", rich_help_panel=_FLEET)
 app.command(rich_help_panel=_HERE)(serve.serve)

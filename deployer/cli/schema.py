@@ -19,7 +19,7 @@ class Kind(StrEnum):
 def schema(
     kind: Annotated[
         Kind,
-        typer.Argument(help="fleet: hosts and profiles; workflow; family: a family.yaml."),
+        typer.Argument(help="fleet: what `apply` takes; workflow; family: a family.yaml."),
     ],
 ) -> None:
     """Print the JSON Schema of a kind of file."""

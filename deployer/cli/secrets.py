@@ -1,4 +1,4 @@
-"""`deployer secret`: what profiles name and nobody is shown, such as a disk's passphrase."""
+"""`deployer secret`: what descriptions name and nobody is shown, such as a disk's passphrase."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from deployer.cli import output
 from deployer.cli.connection import connect
 from deployer.cli.options import AsJson
 
-app = typer.Typer(no_args_is_help=True, help="Secrets that profiles name: set, list, delete.")
+app = typer.Typer(
+    no_args_is_help=True, help="Secrets that profiles, hosts and receivers name: set, list, delete."
+)
 
 
 @app.command("set")
@@ -45,7 +47,7 @@ def list_secrets(ctx: typer.Context, json: AsJson = False) -> None:
 
 @app.command()
 def delete(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """From now on no profile can name it."""
+    """From now on nothing can name it."""
     from deployer.cli.client import segment
 
     with connect(ctx) as api:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployer.core.lifecycle import State
+from deployer.core.profiles import named_in
 from deployer.core.text import Line, Name
 
 APPROVAL = "approval"
@@ -40,3 +41,7 @@ class ReceiverSpec(BaseModel):
     enabled: Annotated[bool, Field(description="Off: it is told nothing, and hears nothing.")] = (
         True
     )
+
+    def secret_fields(self) -> dict[str, str]:
+        """Setting → name of the secret that it names."""
+        return named_in(self.settings, "settings")

@@ -14,6 +14,7 @@ from deployer.core.effects import KINDS
 from deployer.core.families import Family
 from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
+from deployer.core.receivers import ReceiverSpec
 from deployer.core.workflows import Workflow
 
 Json = dict[str, Any]
@@ -31,12 +32,18 @@ class ProfileFile(ProfileSpec):
     kind: Literal["profile"]
 
 
-_KINDS = {"host": "HostFile", "profile": "ProfileFile"}
+class ReceiverFile(ReceiverSpec):
+    """A receiver, as `deployer apply` reads it."""
+
+    kind: Literal["receiver"]
+
+
+_KINDS = {"host": "HostFile", "profile": "ProfileFile", "receiver": "ReceiverFile"}
 
 
 def fleet() -> Json:
-    """A document of a file that `deployer apply` takes: a host or a profile."""
-    parts = TypeAdapter(HostFile | ProfileFile).json_schema()["$defs"]
+    """A document of a file that `deployer apply` takes: a host, a profile or a receiver."""
+    parts = TypeAdapter(HostFile | ProfileFile | ReceiverFile).json_schema()["$defs"]
     own = parts["AnswerFile"]
     own["properties"]["file"] = {"type": "string", "description": "a file beside this one"}
     own["oneOf"] = [{"required": ["content"]}, {"required": ["file"]}]
@@ -47,7 +54,7 @@ def fleet() -> Json:
         for kind, model in _KINDS.items()
     ]
     made = {"type": "object", "properties": {"kind": {"enum": list(_KINDS)}}, "required": ["kind"]}
-    return _titled({**made, "allOf": each, "$defs": parts}, "A host or a profile of Deployer")
+    return _titled({**made, "allOf": each, "$defs": parts}, "A document of `deployer apply`")
 
 
 def workflow() -> Json:

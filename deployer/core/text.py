@@ -13,6 +13,7 @@ _HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 # Shown in place of a secret.
 MASK = "********"
+_SECRET_WORDS = ("password", "secret", "token", "key", "authorization", "cookie")
 _LINE_BREAKERS = {"\u2028", "\u2029", "\x85"}
 
 
@@ -66,6 +67,11 @@ Line = Annotated[str, StringConstraints(max_length=1024), AfterValidator(check_l
 Block = Annotated[str, StringConstraints(max_length=64 * 1024), AfterValidator(check_block)]
 Name = Annotated[str, AfterValidator(check_name)]
 HostName = Annotated[str, AfterValidator(check_host_name)]
+
+
+def may_be_secret(name: str) -> bool:
+    """Whether a driver's setting of this name is shown to nobody."""
+    return any(word in name.lower() for word in _SECRET_WORDS)
 
 
 def masks_in(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

@@ -19,6 +19,7 @@ from deployer.core.lifecycle import UNFINISHED, Event, State
 from deployer.core.text import printable
 from deployer.core.workflows import Step
 from deployer.drivers import ssh
+from deployer.drivers.calls import Call
 from deployer.drivers.power.base import PowerDriver
 from deployer.errors import PowerError, PowerRefused, PowerUnclear
 from deployer.observe import log, metrics
@@ -174,7 +175,7 @@ def _webhook(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
     return _sent(parts, outward.webhook(parts, deployment, effect.args, effect.id, parts.clock()))
 
 
-def _sent(parts: Parts, call: outward.Call) -> Outcome:
+def _sent(parts: Parts, call: Call) -> Outcome:
     return Outcome({"request": call.told, "status": outward.send(parts, call)})
 
 

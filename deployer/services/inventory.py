@@ -11,9 +11,8 @@ from sqlmodel import Session
 from deployer.answers import prepare
 from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
-from deployer.core.text import masks_in
 from deployer.errors import Conflict, Forbidden, Invalid, NotFound
-from deployer.services import deployments, power
+from deployer.services import deployments, driver_settings, power
 from deployer.services.parts import Parts
 from deployer.store import deployments as deployment_store
 from deployer.store import hosts, images, profiles
@@ -32,7 +31,7 @@ def find_host(session: Session, name: str) -> Host:
 
 def save_host(session: Session, parts: Parts, host: Host | None, spec: HostSpec) -> Host:
     """Create (`host` is None) or change; Conflict names whose name, MAC or UUID it is already."""
-    _refuse_masks(spec)
+    driver_settings.refuse_masks(spec.power.model_dump(), "power")
     power.check(spec)
     own = host.id if host else None
     holder = hosts.by_name(session, spec.name)
@@ -51,15 +50,6 @@ def save_host(session: Session, parts: Parts, host: Host | None, spec: HostSpec)
             f"another host took the name, a MAC or the UUID of {spec.name} at the same moment",
             field="name", value=spec.name, remedy="look at `deployer hosts` and try again",
         ) from None  # fmt: skip
-
-
-def _refuse_masks(spec: HostSpec) -> None:
-    for place in masks_in(spec.power.model_dump()):
-        field = ".".join(["power", *map(str, place)])
-        raise Invalid(
-            f"{field} is the mask that we showed, not the secret", field=field,
-            remedy="write the secret itself, or leave `power` out of the change",
-        )  # fmt: skip
 
 
 def _taken(field: str, value: Any, holder: str) -> Conflict:

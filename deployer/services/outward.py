@@ -1,54 +1,24 @@
-"""Tells other services: an HTTP request of the operator's own, or a signed webhook.
-
-Whom we call is decided on the address that is then connected (THREATS T073), redirects are not
-followed, and nothing of an answer but its status is kept.
-"""
+"""Tells other services: an HTTP request of the operator's own, or a signed webhook."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from deployer.answers.context import Snapshot
 from deployer.answers.render import plain_environment, render_string
 from deployer.core.effects import HttpRequest, Webhook
 from deployer.core.profiles import SecretRef
 from deployer.core.text import is_plain_line
-from deployer.drivers import http
-from deployer.errors import Invalid, PowerError, PowerRefused
+from deployer.drivers import calls, standard_webhooks
+from deployer.drivers.calls import Call
+from deployer.errors import Invalid, PowerRefused
 from deployer.services import secrets, shown
 from deployer.services.parts import Parts
 from deployer.store.tables import Deployment
 
-_LIMITS = http.Limits(request_seconds=15, total_seconds=30, body_bytes=256 * 1024, requests=1)
 _SETTING = "DEPLOYER_WEBHOOK_NETWORKS"
-# They pass: a service that starts again, or has too much to do.
-_LATER = {408, 425, 429, *range(500, 600)}
-_KEY_BYTES = range(24, 65)
-
-
-@dataclass(frozen=True)
-class Call:
-    """What is sent; `told` is what the history shows of it, without what a URL may hide."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-    expect: tuple[int, ...] = ()
-
-    @property
-    def told(self) -> str:
-        parts = urlsplit(self.url)
-        return f"{self.method} {parts.scheme}://{parts.netloc}{parts.path}"
 
 
 def request(parts: Parts, deployment: Deployment, args: dict[str, Any], id_: str) -> Call:
@@ -82,45 +52,15 @@ def webhook(
         "type": f"deployment.{deployment.state}", "timestamp": shown.moment(now),
         "data": shown.deployment(deployment),
     })  # fmt: skip
-    key = signing_key(wanted.secret, _secrets(parts, {"secret": wanted.secret})[wanted.secret])
-    at = str(int(now.timestamp()))
-    headers = {
-        "webhook-id": id_, "webhook-timestamp": at,
-        "webhook-signature": signature(key, id_, at, body),
-    }  # fmt: skip
+    secret = _secrets(parts, {"secret": wanted.secret})[wanted.secret]
+    key = standard_webhooks.signing_key(wanted.secret, secret)
+    headers = standard_webhooks.headers(key, id_, now, body)
     return Call("POST", _rendered(wanted.url, _context(deployment), "url"), headers, body)
-
-
-def signature(key: bytes, id_: str, at: str, body: bytes) -> str:
-    """Version 1 of the standard; `at` is in seconds since 1970."""
-    signed = hmac.new(key, b".".join([id_.encode(), at.encode(), body]), hashlib.sha256).digest()
-    return f"v1,{base64.b64encode(signed).decode()}"
 
 
 def send(parts: Parts, call: Call) -> int:
     """The status of an answer that was expected; PowerError when trying again may help."""
-    url = _checked(call.url)
-    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    networks = parts.settings.webhook_networks
-    origin = f"{url.scheme}://{url.netloc}"
-    with http.Client(origin, True, networks, _LIMITS, _SETTING) as client:
-        status = client.request(call.method, target, headers=call.headers, body=call.body).status
-    if status in call.expect or (not call.expect and 200 <= status < 300):
-        return status
-    kind = PowerError if status in _LATER else PowerRefused
-    raise kind(f"{call.told} was answered with {status}")
-
-
-def _checked(url: str) -> Any:
-    """Its parts; PowerRefused for what two readers could read in two ways."""
-    try:
-        parts = urlsplit(url)
-        plain = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        plain = False
-    if not plain or not url.isascii() or set(url) & set(' \\"<>^`{|}') or "@" in parts.netloc:
-        raise PowerRefused(f"{url!r} is no URL that we call: https://HOST/PATH, without a user")
-    return parts
+    return calls.send(call, parts.settings.webhook_networks, _SETTING)
 
 
 def _context(deployment: Deployment) -> dict[str, Any]:
@@ -163,16 +103,6 @@ def _secrets(parts: Parts, fields: dict[str, str]) -> dict[str, str]:
             return secrets.values_of(session, parts, fields, "the workflow")
         except Invalid as error:
             raise PowerRefused(error.message) from None
-
-
-def signing_key(name: str, secret: str) -> bytes:
-    try:
-        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
-        key = b""
-    if len(key) not in _KEY_BYTES:
-        raise PowerRefused(f"the secret {name} is not whsec_ and 24 to 64 bytes in base64")
-    return key
 
 
 def _json(value: Any) -> bytes:

@@ -11,12 +11,17 @@ from deployer import plugins
 from deployer.answers.families import Catalogue
 from deployer.core.tokens import Purpose, derive
 from deployer.core.workflows import Workflow
-from deployer.drivers import power
+from deployer.drivers import chat, notify, power
+from deployer.drivers.chat.base import ChatDriver
+from deployer.drivers.notify.base import NotifyDriver
 from deployer.drivers.power.base import PowerDriver
 from deployer.settings import Settings
 from deployer.store.database import Database
 
 POWER_DRIVERS: dict[str, type[PowerDriver]] = plugins.find(power, "DRIVER")
+# The types of receivers; no name is both.
+CHAT_DRIVERS: dict[str, type[ChatDriver]] = plugins.find(chat, "DRIVER")
+NOTIFY_DRIVERS: dict[str, type[NotifyDriver]] = plugins.find(notify, "DRIVER")
 
 
 def utc_now() -> datetime:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import ValidationError
-
 from deployer.core.inventory import Firmware, HostSpec
 from deployer.drivers.power.base import Context, DriverSettings, PowerDriver
 from deployer.errors import Invalid, PowerRefused
-from deployer.services import secrets
+from deployer.services import driver_settings, secrets
 from deployer.services.parts import POWER_DRIVERS, Parts
 
 
@@ -18,50 +14,11 @@ def check(host: HostSpec) -> DriverSettings:
 
     No secret is looked up: the host may be written before its secrets are set.
     """
-    given: dict[str, Any] = host.power.model_dump(exclude={"driver"})
-    try:
-        return _driver(host).Settings.model_validate(given)
-    except ValidationError as error:
-        problem = min(error.errors(), key=lambda each: _rank(each, given))
-        field = ".".join(["power", *map(str, _place(problem, given))])
-        rule = problem["msg"].removeprefix("Value error, ")
-        raise Invalid(
-            f"{field}: {rule} (power driver {host.power.driver})", field=field,
-            value=_harmless(problem), remedy=_REMEDIES.get(problem["type"], "correct this setting")
-            + f"; docs/power.md has an example for {host.power.driver}",
-        ) from None  # fmt: skip
-
-
-_REMEDIES = {
-    "extra_forbidden": "remove it, or correct its name",
-    "missing": "add it",
-    "model_type": "write `{secret: NAME}`, and give its value to `deployer secret set NAME`",
-}
-
-
-def _rank(problem: Any, given: dict[str, Any]) -> tuple[bool, int]:
-    """Of what is wrong with a value that may have one form or another, the closest comes first."""
-    return problem["type"] in ("extra_forbidden", "missing"), -len(_place(problem, given))
-
-
-def _place(problem: Any, given: Any) -> list[str | int]:
-    """Where the bad setting is in what was given, without the names of forms that were tried."""
-    place: list[str | int] = []
-    for part in problem["loc"]:
-        try:
-            given = given[part]
-        except (LookupError, TypeError):
-            continue
-        place.append(part)
-    return place + list(problem["loc"][-1:]) if problem["type"] == "missing" else place
-
-
-def _harmless(problem: Any) -> Any:
-    """The bad value as an error may repeat it: nothing that may hold a secret."""
-    value, place = problem["input"], ".".join(map(str, problem["loc"])).lower()
-    secret = any(word in place for word in ("pass", "secret", "token"))
-    unknown = problem["type"] in _REMEDIES or not isinstance(value, str | int | float)
-    return None if secret or unknown or "@" in str(value) else value
+    given = host.power.model_dump(exclude={"driver"})
+    settings: DriverSettings = driver_settings.check(
+        _driver(host), given, "power", "power driver", "docs/power.md"
+    )
+    return settings
 
 
 def controls_power(host: HostSpec) -> bool:

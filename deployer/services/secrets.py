@@ -1,8 +1,8 @@
-"""Secrets that profiles and hosts name, such as a disk's passphrase: given once, shown to nobody.
+"""Secrets that profiles, hosts and receivers name: given once, shown to nobody.
 
 They are stored encrypted under a key derived from the server's own (HKDF, RFC 5869), and leave us
-only within an answer file, whose token is dead when the installer has it, or towards the BMC of
-the host that names them.
+only within an answer file, whose token is dead when the installer has it, or towards the BMC or
+the receiver that names them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from sqlmodel import Session, select
 
 from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
+from deployer.core.receivers import ReceiverSpec
 from deployer.errors import ConfigurationError, Conflict, Finding, Invalid, NotFound
 from deployer.services.parts import Parts
+from deployer.store import receivers
 from deployer.store import secrets as store
 from deployer.store.tables import Host, Profile, Secret
 
-_LONGEST = 128
+_LONGEST = 1000
+# What installers read from a line of text, and a person types at a console.
+_LONGEST_FOR_INSTALLERS = 128
 
 
 def _cipher(parts: Parts) -> Fernet:
@@ -31,10 +35,8 @@ def _cipher(parts: Parts) -> Fernet:
 
 
 def save(session: Session, parts: Parts, name: str, value: str, by: str, now: datetime) -> Secret:
-    """Keep `value` under `name`, also when there was another; Invalid when no installer takes it.
-
-    An installer reads it from a line of text and a person types it at a console.
-    """
+    """Keep `value` under `name`, also when there was another; Invalid when no installer takes it,
+    which reads it from a line of text."""
     if not (8 <= len(value) <= _LONGEST) or not value.isascii() or not value.isprintable():
         raise _unfit(f"it must be 8 to {_LONGEST} printable ASCII characters", name)
     if value != value.strip() or value.endswith("\\"):
@@ -53,7 +55,7 @@ def _unfit(problem: str, name: str) -> Invalid:
 
 
 def delete(session: Session, parts: Parts, name: str) -> None:
-    """Conflict while a profile, a host or a workflow names it."""
+    """Conflict while a profile, a host, a receiver or a workflow names it."""
     row = store.get(session, name)
     if row is None:
         raise NotFound(
@@ -66,6 +68,9 @@ def delete(session: Session, parts: Parts, name: str) -> None:
     for host in session.exec(select(Host)).all():
         if name in HostSpec.model_validate(host.spec).secret_fields().values():
             raise _in_use(f"host {host.name}", name)
+    for receiver in receivers.all_of(session):
+        if name in ReceiverSpec.model_validate(receiver.spec).secret_fields().values():
+            raise _in_use(f"receiver {receiver.name}", name)
     for workflow in parts.workflows.values():
         if name in workflow.secrets().values():
             raise _in_use(f"workflow {workflow.name}", name)
@@ -81,8 +86,18 @@ def _in_use(user: str, name: str) -> Conflict:
 
 
 def values_for(session: Session, parts: Parts, profile: ProfileSpec) -> dict[str, str]:
-    """The secrets that a profile names; Invalid names the first that is not there."""
-    return values_of(session, parts, profile.secret_fields(), f"the profile {profile.name}")
+    """The secrets that a profile names; Invalid names the first that is not there, or that is
+    longer than installers take."""
+    fields = profile.secret_fields()
+    found = values_of(session, parts, fields, f"the profile {profile.name}")
+    for field, name in fields.items():
+        if len(found[name]) > _LONGEST_FOR_INSTALLERS:
+            raise _invalid(
+                f"the secret {name} has {len(found[name])} characters; an installer is given"
+                f" {_LONGEST_FOR_INSTALLERS} at most", field, name,
+                f"set a shorter one: `deployer secret set {name}`",
+            )  # fmt: skip
+    return found
 
 
 def values_of(session: Session, parts: Parts, fields: dict[str, str], owner: str) -> dict[str, str]:
@@ -91,14 +106,17 @@ def values_of(session: Session, parts: Parts, fields: dict[str, str], owner: str
     for field, name in fields.items():
         row = store.get(session, name)
         if row is None:
-            message = f"{owner} names the secret {name}, which is not there"
-            remedy = f"run `deployer secret set {name}`, or POST it to /api/v1/secrets"
-            finding = Finding(message, remedy, field=field, value=name)
-            raise Invalid(
-                message, findings=[finding], remedy=remedy, field=finding.field, value=name
-            )
+            raise _invalid(
+                f"{owner} names the secret {name}, which is not there", field, name,
+                f"run `deployer secret set {name}`, or POST it to /api/v1/secrets",
+            )  # fmt: skip
         found[name] = _decrypted(parts, row)
     return found
+
+
+def _invalid(message: str, field: str, name: str, remedy: str) -> Invalid:
+    finding = Finding(message, remedy, field=field, value=name)
+    return Invalid(message, findings=[finding], remedy=remedy, field=field, value=name)
 
 
 def _decrypted(parts: Parts, row: Secret) -> str:

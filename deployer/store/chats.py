@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, or_
+from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -12,6 +12,7 @@ from deployer.store.tables import ApiToken, ChatHeard, ChatPerson, ChatThread
 
 # What the chat of `deployer chat try` is called: it is no receiver, and nobody is sent anything.
 TERMINAL = "terminal"
+_LOOKED_AT = 500
 
 
 def first_time(session: Session, platform: str, once: str, now: datetime) -> bool:
@@ -39,14 +40,18 @@ def people(session: Session) -> list[tuple[ChatPerson, ApiToken]]:
     return list(session.exec(query.order_by(*by)).all())
 
 
-def threads_due(session: Session, now: datetime, limit: int) -> list[ChatThread]:
-    """Those that may be behind, and that nobody has in hand."""
-    free = or_(col(ChatThread.lease_until).is_(None), col(ChatThread.lease_until) < now)
+def threads_due(session: Session, now: datetime, room: int) -> list[ChatThread]:
+    """Those that may be behind, `room` at the most; one of each receiver, and none of one that
+    somebody has in hand."""
+    unfinished = col(ChatThread.ended_at).is_(None)
+    held = select(ChatThread.receiver).where(unfinished, col(ChatThread.lease_until) > now)
     query = select(ChatThread).where(
-        col(ChatThread.ended_at).is_(None), col(ChatThread.not_before) <= now, free,
-        ChatThread.receiver != TERMINAL,
+        unfinished, col(ChatThread.not_before) <= now, ChatThread.receiver != TERMINAL,
+        col(ChatThread.receiver).not_in(held),
     )  # fmt: skip
-    return list(session.exec(query.order_by(col(ChatThread.not_before)).limit(limit)).all())
+    found = session.exec(query.order_by(col(ChatThread.not_before)).limit(_LOOKED_AT)).all()
+    first = {row.receiver: row for row in reversed(found)}
+    return list(first.values())[:room]
 
 
 def thread(session: Session, id_: str, *, lock: bool = False) -> ChatThread | None:

@@ -16,7 +16,8 @@ from deployer.services.people import Role
 from deployer.store.tables import ApiToken
 from deployer.web.http import client_address
 
-# Everything else on the people's side needs a token (chat platforms sign what they bring); THREATS T060's test walks the routes.
+# Everything else on the people's side needs a token; THREATS T060's test walks the routes. What
+# chat platforms bring is signed.
 PUBLIC_PATHS = frozenset(
     {"/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/chat/{platform}"}
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
-from deployer.core.text import MASK
+from deployer.core.text import MASK, may_be_secret
 from deployer.services import shown
 from deployer.store.tables import (
     ApiToken,
@@ -16,6 +16,7 @@ from deployer.store.tables import (
     HostFacts,
     Image,
     Profile,
+    Receiver,
     Secret,
 )
 
@@ -39,14 +40,14 @@ def host_facts(row: HostFacts | None) -> dict[str, Any]:
     return {"facts": row.facts, "facts_at": moment(row.updated_at)}
 
 
-def _masked(power: dict[str, Any]) -> dict[str, Any]:
-    """Driver settings, at any depth, without what could open a BMC; names of secrets are fine."""
-    secret = ("password", "secret", "token", "key")
+def _masked(settings: dict[str, Any]) -> dict[str, Any]:
+    """Driver settings, at any depth, without what could open a BMC or a chat; names of secrets are
+    fine."""
     shown: dict[str, Any] = {}
-    for name, value in power.items():
+    for name, value in settings.items():
         if isinstance(value, dict) and list(value) == ["secret"]:
             shown[name] = value
-        elif value is not None and any(word in name.lower() for word in secret):
+        elif value is not None and may_be_secret(name):
             shown[name] = MASK
         else:
             shown[name] = _masked(value) if isinstance(value, dict) else value
@@ -81,6 +82,13 @@ def token(row: ApiToken) -> dict[str, Any]:
     return {
         "id": row.id, "name": row.name, "role": row.role, "created_at": moment(row.created_at),
         "expires_at": moment(row.expires_at), "last_used_at": moment(row.last_used_at),
+    }  # fmt: skip
+
+
+def receiver(row: Receiver) -> dict[str, Any]:
+    return {
+        **row.spec, "settings": _masked(row.spec["settings"]),
+        "created_at": moment(row.created_at), "updated_at": moment(row.updated_at),
     }  # fmt: skip
 
 

@@ -37,5 +37,5 @@ def test_a_value_that_no_installer_takes_is_refused_and_not_repeated(
     monkeypatch.setattr("sys.stdin", Pipe("tüür\n"))
     refused = run("secret", "set", "luks")
     assert refused.code != 0
-    assert "the secret luks: it must be 8 to 128 printable ASCII characters" in refused.err
+    assert "the secret luks: it must be 8 to 1000 printable ASCII characters" in refused.err
     assert "tüür" not in refused.err

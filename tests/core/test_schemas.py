@@ -64,6 +64,8 @@ def test_hosts_and_profiles_as_people_write_them_are_fine(example: str) -> None:
         ("fleet", {**PROFILE, "verify": False}),
         ("fleet", {**PROFILE, "answer_files": {"ks.cfg": {"file": "web.ks", "template": True}}}),
         ("fleet", {**HOST, "power": {"driver": "redfish", "url": "https://10.0.9.1"}}),
+        ("fleet", {"kind": "receiver", "name": "noc", "type": "json", "settings": {"url": "x"},
+                   "when": {"labels": {"env": "a"}, "events": ["ready", "approval"]}}),
         ("workflow", {**WORKFLOW, "patience": {"booting": "2h"}, "longest": 90}),
         ("workflow", {**WORKFLOW, "on": {"ready": [
             {"do": "http.request", "with": {"url": "https://a.example", "json": [1]}}]}}),
@@ -84,6 +86,8 @@ def test_what_we_read_is_not_called_wrong(kind: str, document: Any) -> None:
         ("fleet", {**PROFILE, "storage": {"swap": "two"}}, "storage.swap: 'two'"),
         ("fleet", {**PROFILE, "storage": {"disk": {"pick": "any"}}}, "storage.disk.pick: 'any'"),
         ("fleet", {**PROFILE, "answer_files": {"a": {}}}, "answer_files.a: "),
+        ("fleet", {"kind": "receiver", "name": "a", "type": "json", "when": {"events": ["redy"]}},
+         "when.events.0: 'redy'"),
         ("workflow", {**WORKFLOW, "on": {"queued": [{"do": "power.kick"}]}}, "'power.kick'"),
         ("workflow", {**WORKFLOW, "on": {"queued": [{"do": "wait"}]}}, "'with' is a required"),
         ("workflow", {**WORKFLOW, "on": {"queued": [{"do": "wait", "with": {"for": "soon"}}]}},

@@ -53,6 +53,11 @@ NEEDS: dict[tuple[str, str], Role] = {
     ("POST", "/api/v1/deployments/{id_}/approve"): Role.OPERATOR,
     ("POST", "/api/v1/deployments/{id_}/cancel"): Role.OPERATOR,
     ("POST", "/api/v1/deployments/{id_}/retry"): Role.OPERATOR,
+    ("GET", "/api/v1/receivers"): Role.OPERATOR,
+    ("POST", "/api/v1/receivers"): Role.ADMIN,
+    ("GET", "/api/v1/receivers/{name}"): Role.OPERATOR,
+    ("PUT", "/api/v1/receivers/{name}"): Role.ADMIN,
+    ("DELETE", "/api/v1/receivers/{name}"): Role.ADMIN,
     ("GET", "/api/v1/secrets"): Role.VIEWER,
     ("POST", "/api/v1/secrets"): Role.ADMIN,
     ("DELETE", "/api/v1/secrets/{name}"): Role.ADMIN,
@@ -61,6 +66,7 @@ NEEDS: dict[tuple[str, str], Role] = {
     ("DELETE", "/api/v1/tokens/{name}"): Role.ADMIN,
     ("GET", "/api/v1/audit"): Role.ADMIN,
 }
+RECEIVER: Json = {"name": "noc", "type": "json", "settings": {"url": "http://noc.example/"}}
 # A body that each of them would accept.
 BODIES: dict[tuple[str, str], Json] = {
     ("POST", "/api/v1/hosts"): {"name": "new", "macs": ["02:00:00:00:00:09"]},
@@ -69,13 +75,16 @@ BODIES: dict[tuple[str, str], Json] = {
     ("PUT", "/api/v1/profiles/{name}"): PROFILE,
     ("POST", "/api/v1/profiles/{name}/check"): {},
     ("POST", "/api/v1/deployments"): {"host": "web01", "profile": "debian-12-image"},
+    ("POST", "/api/v1/receivers"): {**RECEIVER, "name": "new"},
+    ("PUT", "/api/v1/receivers/{name}"): RECEIVER,
     ("POST", "/api/v1/secrets"): {"name": "new", "value": "correct horse"},
     ("POST", "/api/v1/tokens"): {"name": "new", "role": "viewer"},
 }
 
 
 def path_of(template: str, id_: str) -> str:
-    kinds = {"hosts": "web01", "profiles": "debian-12-image", "images": "live-x86_64"}
+    kinds = {"hosts": "web01", "profiles": "debian-12-image", "images": "live-x86_64",
+             "receivers": "noc"}  # fmt: skip
     name = next((name for kind, name in kinds.items() if f"/{kind}/" in template), "nobody")
     return template.replace("{name}", name).replace("{id_}", id_)
 
@@ -221,6 +230,8 @@ SETTABLE: dict[tuple[str, str], set[str]] = {
     ("PUT", "/api/v1/profiles/{name}"): {"name", "vars"},
     ("POST", "/api/v1/profiles/{name}/check"): {"vars"},
     ("POST", "/api/v1/deployments"): {"vars"},
+    ("POST", "/api/v1/receivers"): {"name", "type"},
+    ("PUT", "/api/v1/receivers/{name}"): {"name", "type"},
     ("POST", "/api/v1/secrets"): {"name", "value"},
     ("POST", "/api/v1/tokens"): {"name", "role"},
 }

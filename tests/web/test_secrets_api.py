@@ -103,8 +103,21 @@ def test_one_that_a_profile_names_cannot_be_deleted(vault: Service) -> None:
     assert vault.api.delete("/api/v1/secrets/other").status_code == 404
 
 
+def test_one_that_is_longer_than_installers_take_is_found_before_anything_is_touched(
+    vault: Service,
+) -> None:
+    sets(vault, "x" * 129)
+    answer = vault.api.post(
+        "/api/v1/deployments", json={"host": "web01", "profile": "debian-12-image"}
+    )
+    assert answer.status_code == 422 and answer.json()["field"] == "storage.passphrase"
+    assert "has 129 characters" in answer.json()["detail"]
+    sets(vault, "x" * 128)
+    vault.queues()
+
+
 @pytest.mark.parametrize(
-    "value", ["short", "x" * 129, " leading blank", "ends in \\", "line\nbreak", "ümläut-ünd"]
+    "value", ["short", "x" * 1001, " leading blank", "ends in \\", "line\nbreak", "ümläut-ünd"]
 )
 def test_what_no_installer_takes_is_refused_without_repeating_it(
     service: Service, value: str

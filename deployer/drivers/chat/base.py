@@ -107,7 +107,8 @@ class ChatDriver(ABC):
 
     `buttons`, `edits`, `threads`: what the platform can do. Where it has no buttons, the driver
     shows what to type instead. `repeats`: it sends again what it thinks was lost, so that a
-    replay is no attack and is quietly not heard. `listens`: it is called by nobody, and asks the platform itself.
+    replay is no attack and is quietly not heard. `listens`: it is called by nobody, and asks the
+    platform itself.
     """
 
     name: ClassVar[str]

@@ -5,13 +5,17 @@ Raise PowerError when trying again may help (chat.base.Busy says when), PowerRef
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
 from deployer.core.chat import Message
+from deployer.core.profiles import SecretRef
 from deployer.drivers.chat.base import ChatSettings, Context
+
+NETWORKS = "DEPLOYER_CHAT_NETWORKS"
 
 
 @dataclass(frozen=True)
@@ -39,3 +43,15 @@ class NotifyDriver(ABC):
     @abstractmethod
     def send(self, notice: Notice) -> str:
         """Returns a line for whoever asks what became of it, such as the answer's status."""
+
+
+def body_of(notice: Notice) -> bytes:
+    """What programs are sent, as Standard Webhooks has it."""
+    at = notice.at.isoformat().replace("+00:00", "Z")
+    told = {"type": f"deployment.{notice.event}", "timestamp": at, "data": notice.data}
+    return json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def url_of(url: str | SecretRef, context: Context) -> tuple[str, bool]:
+    """(the URL, whether it is a secret)."""
+    return (context.secret(url), True) if isinstance(url, SecretRef) else (url, False)

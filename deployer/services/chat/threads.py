@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from deployer.core.chat import Message
-from deployer.core.lifecycle import RESTING, State
 from deployer.core.receivers import APPROVAL, ReceiverSpec
 from deployer.drivers.chat.base import Busy, ChatDriver
 from deployer.errors import DeployerError, PowerRefused
@@ -22,7 +21,7 @@ from deployer.services.chat import verbs
 from deployer.services.parts import Parts
 from deployer.store import chats
 from deployer.store import deployments as deployment_store
-from deployer.store.tables import ChatThread
+from deployer.store.tables import ChatThread, HistoryEntry
 
 # Messages are changed at most this often: platforms allow about one call a second in a channel.
 _PACE = timedelta(seconds=3)
@@ -30,7 +29,6 @@ _LEASE = timedelta(minutes=2)
 _LONGEST_PAUSE = timedelta(minutes=10)
 # So long after the end, nobody waits for the news any more.
 _TOO_LATE = timedelta(hours=24)
-_BATCH = 200
 
 
 @dataclass(frozen=True)
@@ -47,14 +45,17 @@ class _News:
         return json.dumps(asdict(self.message), ensure_ascii=False)
 
 
-def due(parts: Parts) -> list[str]:
-    """Ids of the messages that may be behind; the caller now has them in hand."""
+def take(parts: Parts, room: int) -> list[str]:
+    """Ids of messages that may be behind, `room` at the most, each of another receiver; by nobody
+    else for the length of a lease."""
+    if room <= 0:
+        return []
     now = parts.clock()
     with parts.database.reading() as session:
         if not chats.threads_due(session, now, 1):
             return []
     with parts.database.writing() as session:
-        found = chats.threads_due(session, now, _BATCH)
+        found = chats.threads_due(session, now, room)
         for each in found:
             each.lease_until = now + _LEASE
             session.add(each)
@@ -88,12 +89,13 @@ def _news(parts: Parts, id_: str) -> _News | None:
             return None
         wanted = _events(parts, thread.receiver)
         history = deployment_store.history(session, row.id)
-        sounds = sum(
-            line.to_state in RESTING and line.to_state in wanted
-            or line.event == "approval_needed" and APPROVAL in wanted
-            for line in history
-        )
+        sounds = sum(_sound(line) in wanted for line in history)
         return _News(thread, verbs.current(session, parts, row), sounds, row.ended_at)
+
+
+def _sound(line: HistoryEntry) -> str | None:
+    """The event that a line of history is for those who are told."""
+    return APPROVAL if line.event == "approval_needed" else line.to_state
 
 
 def _events(parts: Parts, receiver: str) -> set[str]:

@@ -56,7 +56,7 @@ def do(speaker: Speaker, command: Command) -> Message:
 
 
 def help_(linked_as: str | None) -> Message:
-    lines = ("I reinstall machines, and say where they stand.",)
+    lines: tuple[str, ...] = ("I reinstall machines, and say where they stand.",)
     if linked_as is None:
         lines += ("I do not know you yet. Run `deployer chat link` where you have a token, and"
                   " tell me: link CODE",)  # fmt: skip
@@ -118,7 +118,7 @@ def _hosts(speaker: Speaker, command: Command) -> Message:
             if all(host.spec.get("labels", {}).get(k) == v for k, v in command.labels)
         ]  # fmt: skip
         facts = []
-        for host, state in fitting[:_LISTED]:
+        for host, _state in fitting[:_LISTED]:
             last = deployment_store.latest_of(session, host.name)
             shown = "never deployed" if last is None else f"{last.profile_name}: {last.state}"
             facts.append((host.name, shown + (", protected" if host.protected else "")))
@@ -191,8 +191,10 @@ def _cancel(speaker: Speaker, command: Command) -> Message:
     with speaker.parts.database.reading() as session:
         row = _unfinished(session, command.hosts[0])
         stands = current(session, speaker.parts, row)
-    touched = "Its disk may be left half written." if row.answers_first_at else (
-        "Its disk was not touched."
+    touched = (
+        "Its disk may be left half written."
+        if row.answers_first_at
+        else ("Its disk was not touched.")
     )
     return _confirmation(
         speaker, f"Cancel {row.host_name} → {row.profile_name}?", touched, stands.facts,
@@ -296,9 +298,7 @@ def _do_reinstall(speaker: Speaker, data: dict[str, Any]) -> Message:
 
 
 def _do_retry(speaker: Speaker, data: dict[str, Any]) -> Message:
-    made = orders.retry(
-        speaker.parts, speaker.orderer, data["deployment"], None, _thread(speaker)
-    )
+    made = orders.retry(speaker.parts, speaker.orderer, data["deployment"], None, _thread(speaker))
     title = f"{made['host']} → {made['profile']}: queued again"
     return Message(title, Tone.GOOD, facts=((made["host"], f"queued as {made['short_id']}"),))
 

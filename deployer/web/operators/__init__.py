@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from deployer.web.operators import access, chat, deployments, hosts, images, profiles, secrets
+from deployer.web.operators import (
+    access,
+    chat,
+    deployments,
+    hosts,
+    images,
+    profiles,
+    receivers,
+    secrets,
+)
 
 router = APIRouter()
-for part in (hosts, profiles, images, deployments, secrets, access, chat):
+for part in (hosts, profiles, images, deployments, receivers, secrets, access, chat):
     router.include_router(part.router)

@@ -1,0 +1,49 @@
+"""The deployment as JSON, to any program that takes a POST."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from deployer.core.effects import HeaderName
+from deployer.core.profiles import HttpUrl, SecretRef
+from deployer.core.text import Line
+from deployer.drivers import calls, tls
+from deployer.drivers.calls import Call
+from deployer.drivers.chat.base import ChatSettings
+from deployer.drivers.notify.base import NETWORKS, Notice, NotifyDriver, body_of, url_of
+
+
+class JsonSettings(ChatSettings):
+    """`url` is {secret: NAME} where whoever knows it may post there."""
+
+    url: HttpUrl | SecretRef
+    headers: dict[HeaderName, Line | SecretRef] = Field(default_factory=dict, max_length=32)
+    verify: tls.Verify = True
+
+    @model_validator(mode="after")
+    def _secrets_are_not_sent_in_the_clear(self) -> JsonSettings:
+        secret = any(isinstance(value, SecretRef) for value in self.headers.values())
+        if secret and isinstance(self.url, str):
+            tls.refuse_clear_text(self.url, self.verify)
+        return self
+
+
+class Json(NotifyDriver):
+    name = "json"
+    Settings = JsonSettings
+    settings: JsonSettings
+
+    def send(self, notice: Notice) -> str:
+        headers = {
+            name: self.context.secret(value) if isinstance(value, SecretRef) else value
+            for name, value in self.settings.headers.items()
+        }
+        url, secret = url_of(self.settings.url, self.context)
+        call = Call(
+            "POST", url, {"Idempotency-Key": notice.id, **headers}, body_of(notice), secret=secret
+        )
+        status = calls.send(call, self.context.networks, NETWORKS, self.settings.verify)
+        return f"{call.told}: {status}"
+
+
+DRIVER = Json
