@@ -5,6 +5,7 @@ A block between `<!-- NAME: generated -->` and `<!-- end -->` belongs to this fi
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,6 +16,7 @@ import yaml
 from pydantic import BaseModel
 
 from deployer.answers.families import Catalogue, load_model
+from deployer.core.chat import Message
 from deployer.core.effects import KINDS
 from deployer.core.explain import show_duration
 from deployer.core.families import Family
@@ -31,12 +33,14 @@ from deployer.core.lifecycle import (
 from deployer.core.network import Network
 from deployer.core.profiles import DISKS_OF, AnswerFile, ProfileSpec, SecretRef
 from deployer.core.workflows import Step, Workflow
+from deployer.drivers.chat import slack_blocks
 from deployer.drivers.power.base import Context, PowerDriver
 from deployer.drivers.redfish import products
 from deployer.netboot.loaders import CLIENTS, Loader, Offer, choose, standard
 from deployer.services.parts import POWER_DRIVERS
 from deployer.services.power import check
 from deployer.settings import PREFIX, Settings
+from tests.support.chat.examples import EXAMPLES
 
 ROOT = Path(__file__).parent.parent
 CATALOGUE = Catalogue([ROOT / "answerfiles"])
@@ -285,12 +289,27 @@ def with_current_blocks(text: str) -> str:
 
 
 def pages() -> list[Path]:
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+# Per chat platform: a message as the JSON that is sent.
+CHATS: dict[str, Callable[[Message], Any]] = {
+    "slack": slack_blocks.drawn,
+}
+
+
+def chat_payloads(name: str) -> str:
+    """docs/chat/NAME.json: three messages as this platform is sent them."""
+    shown = {title: CHATS[name](message) for title, message in EXAMPLES.items()}
+    return json.dumps(shown, ensure_ascii=False, indent=1) + "\n"
 
 
 def main() -> None:
     for page in pages():
         page.write_text(with_current_blocks(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for name in CHATS:
+        file = ROOT / "docs" / "chat" / f"{name}.json"
+        file.write_text(chat_payloads(name), encoding="utf-8")
 
 
 if __name__ == "__main__":
