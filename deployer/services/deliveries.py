@@ -170,11 +170,7 @@ def _sent(parts: Parts, name: str, notice: Notice) -> str:
 
 def _post(driver: ChatDriver, notice: Notice) -> str:
     channel = driver.channel_of(driver.settings)
-<<<<<<< HEAD
-    if channel is None:
-=======
     if not channel:
->>>>>>> 75a13c8d11c2425e49b09befcce09661b161dd3f
         raise PowerRefused("settings.channel is not set, so there is nowhere to say it")
     return f"posted as {driver.post(channel, notice.message)}"
 

@@ -138,6 +138,10 @@ class ChatDriver(ABC):
         Unauthorized when the raw bytes are not signed, or not lately.
         """
 
+    def answers_at_once(self, heard: Heard) -> bool:
+        """False where the platform takes no message in its answer: `answer_late` has it."""
+        return True
+
     @abstractmethod
     def answer(self, heard: Heard, message: Message) -> Response:
         """The answer at once: for this person's eyes alone, where the platform can do that."""
