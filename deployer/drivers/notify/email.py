@@ -21,7 +21,7 @@ from deployer.core.profiles import Port, SecretRef
 from deployer.core.text import Line, printable
 from deployer.drivers import reach
 from deployer.drivers.chat.base import ChatSettings
-from deployer.drivers.notify.base import NETWORKS, Notice, NotifyDriver
+from deployer.drivers.notify.base import NETWORKS, Notice, NotifyDriver, in_lines
 from deployer.drivers.power.base import Address
 from deployer.drivers.tls import Pin, Verify, context, fingerprint
 from deployer.errors import PowerError, PowerRefused
@@ -33,7 +33,7 @@ _MAILBOX = re.compile(
 )
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _ANSWER_SECONDS, _IN_ALL_SECONDS = 15, 60
-_SUBJECT_CHARACTERS, _TEXT_CHARACTERS = 200, 50_000
+_SUBJECT_CHARACTERS, _LINE_CHARACTERS, _TEXT_CHARACTERS = 200, 2000, 50_000
 
 
 def _mailbox(text: str) -> str:
@@ -92,17 +92,17 @@ class Email(NotifyDriver):
 
 def _message(settings: EmailSettings, notice: Notice) -> EmailMessage:
     """Nothing of a notice gets into a header but as one line of the subject."""
+    message = in_lines(notice.message, _LINE_CHARACTERS)
     made = EmailMessage(policy=SMTP_POLICY)
     made["From"] = Mailbox("Deployer", addr_spec=settings.from_)
     made["To"] = [Mailbox(addr_spec=each) for each in settings.to]
-    title = " ".join(printable(notice.message.title).split())
-    made["Subject"] = f"[Deployer] {fit(title, _SUBJECT_CHARACTERS)}"
+    made["Subject"] = f"[Deployer] {fit(message.title, _SUBJECT_CHARACTERS)}"
     made["Date"] = notice.at
     made["Message-ID"] = f"<{notice.id}@{settings.domain}>"
     # Mail programs show what belongs to one deployment together.
     made["References"] = f"<{notice.data['id']}@{settings.domain}>"
     made["Auto-Submitted"] = "auto-generated"
-    text = printable(plain_text(notice.message), _TEXT_CHARACTERS)
+    text = fit(plain_text(message), _TEXT_CHARACTERS)
     made.set_content(f"{text}\n", cte="quoted-printable")
     return made
 
@@ -128,10 +128,12 @@ def _talk(settings: EmailSettings, networks: str) -> Iterator[smtplib.SMTP]:
     except ssl.SSLError as error:
         hint = "is `tls` (starttls on 587, tls on 465) right?"
         raise PowerRefused(f"{where} speaks no TLS that we do: {error.reason}; {hint}") from None
-    except (OSError, smtplib.SMTPServerDisconnected) as error:
-        raise PowerError(f"{where} does not answer: {error}") from None
+    except smtplib.SMTPServerDisconnected as error:
+        raise PowerError(f"{where} hung up: {error}") from None
     except smtplib.SMTPException as error:
         raise PowerRefused(f"{where}: {error}") from None
+    except OSError as error:
+        raise PowerError(f"{where} does not answer: {error}") from None
     finally:
         server.end()
 

@@ -9,16 +9,15 @@ from pydantic import Field, model_validator
 
 from deployer.core.chat import Message, Tone, fit, plain_text
 from deployer.core.profiles import SecretRef
-from deployer.core.text import printable
 from deployer.drivers import calls, tls
 from deployer.drivers.calls import Call
 from deployer.drivers.chat.base import ChatSettings
-from deployer.drivers.notify.base import NETWORKS, Notice, NotifyDriver
+from deployer.drivers.notify.base import NETWORKS, Notice, NotifyDriver, in_lines
 
 # server.go of ntfy 2: a topic's name; a message longer than 4096 bytes becomes an attachment, and
 # the JSON around it may be twice as long.
 Topic = Annotated[str, Field(pattern=r"^[-_A-Za-z0-9]{1,64}$")]
-_MESSAGE_BYTES, _TITLE_CHARACTERS = 4000, 100
+_MESSAGE_BYTES, _TITLE_CHARACTERS, _LINE_CHARACTERS = 4000, 100, 500
 _TAGS = {
     Tone.WORKING: "hourglass_flowing_sand", Tone.ASKING: "question",
     Tone.GOOD: "white_check_mark", Tone.BAD: "rotating_light",
@@ -55,15 +54,16 @@ class Ntfy(NotifyDriver):
     settings: NtfySettings
 
     def send(self, notice: Notice) -> str:
-        settings, tone = self.settings, notice.message.tone
+        settings, message = self.settings, in_lines(notice.message, _LINE_CHARACTERS)
+        tone = message.tone
         topic = settings.topic
         headers = {}
         if settings.token is not None:
             headers["Authorization"] = f"Bearer {self.context.secret(settings.token)}"
         body = _encoded({
             "topic": self.context.secret(topic) if isinstance(topic, SecretRef) else topic,
-            "title": fit(" ".join(printable(notice.message.title).split()), _TITLE_CHARACTERS),
-            "message": _text(notice.message),
+            "title": fit(message.title, _TITLE_CHARACTERS),
+            "message": _text(message),
             "priority": settings.priority or _PRIORITIES.get(tone, _USUAL_PRIORITY),
             "tags": [*([_TAGS[tone]] if tone in _TAGS else []), *settings.tags],
         })  # fmt: skip
@@ -74,7 +74,7 @@ class Ntfy(NotifyDriver):
 def _text(message: Message) -> str:
     """Without the title, which stands above it; ntfy shows what is empty as "triggered"."""
     _, _, rest = plain_text(message).partition("\n")
-    text = printable(rest, _MESSAGE_BYTES) or message.title
+    text = rest or message.title
     while len(_encoded(text)) > _MESSAGE_BYTES:
         text = fit(text, len(text) * 9 // 10)
     return text
