@@ -34,6 +34,7 @@ from deployer.core.network import Network
 from deployer.core.profiles import DISKS_OF, AnswerFile, ProfileSpec, SecretRef
 from deployer.core.workflows import Step, Workflow
 from deployer.drivers.chat import discord_embed, slack_blocks, teams_cards
+from deployer.drivers.chat import matrix_html, teams_cards
 from deployer.drivers.power.base import Context, PowerDriver
 from deployer.drivers.redfish import products
 from deployer.netboot.loaders import CLIENTS, Loader, Offer, choose, standard
@@ -294,6 +295,7 @@ def pages() -> list[Path]:
 
 # Per chat platform: a message as the JSON that is sent.
 CHATS: dict[str, Callable[[Message], Any]] = {
+    "matrix": lambda message: matrix_html.content(message, "!deployer"),
     "teams": lambda message: json.loads(teams_cards.activity(message, "Deployer")),
     "discord": discord_embed.payload,
     "slack": slack_blocks.drawn,

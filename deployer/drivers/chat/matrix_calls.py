@@ -16,6 +16,7 @@ from deployer.drivers.http import Client, Limits, Reply
 from deployer.drivers.notify.base import NETWORKS
 from deployer.errors import PowerError, PowerRefused
 
+USUAL_SECONDS = 15.0
 _LONGEST = timedelta(hours=1)
 # Statuses that pass; everything else below 500 is an answer for good.
 _PASSING = {408, 425, 429}
@@ -30,11 +31,12 @@ class Homeserver:
 
     def ask(
         self, method: str, path: str, body: Any = None, *, query: Mapping[str, str] | None = None,
-        seconds: float = 15, most: int = 256 * 1024,
+        seconds: float | None = None, most: int = 256 * 1024,
     ) -> dict[str, Any]:  # fmt: skip
         """Its answer. PowerRefused when it will say the same again, Busy when it says how long."""
         asked = f"/_matrix/client/v3{path}{'?' + urlencode(query) if query else ''}"
         headers = {"Authorization": f"Bearer {self._token}"}
+        seconds = seconds or USUAL_SECONDS
         limits = Limits(seconds, seconds, most, requests=1)
         raw = b"" if method == "GET" else json.dumps(body or {}, ensure_ascii=False).encode()
         with Client(self.origin, self._verify, self._networks, limits, NETWORKS) as client:

@@ -128,7 +128,7 @@ class _Pause:
     """After an error, longer each time, or as long as we are told."""
 
     stop: Callable[[], bool]
-    next: float = _FIRST_PAUSE
+    next: float = field(default_factory=lambda: _FIRST_PAUSE)
 
     def is_over(self) -> None:
         self.next = _FIRST_PAUSE
