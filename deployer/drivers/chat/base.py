@@ -139,7 +139,7 @@ class ChatDriver(ABC):
         """
 
     def answers_at_once(self, heard: Heard) -> bool:
-        """False where the platform takes no message in its answer: `working`, then `answer_late`."""
+        """False where the answer can hold no message: `working`, then `answer_late`."""
         return True
 
     @abstractmethod
