@@ -139,7 +139,11 @@ class ChatDriver(ABC):
         """
 
     def answers_at_once(self, heard: Heard) -> bool:
+<<<<<<< HEAD
         """False where the platform takes no message in its answer: `answer_late` has it."""
+=======
+        """False where the answer can hold no message: `working`, then `answer_late`."""
+>>>>>>> 9a09f3a2620ddd6145c5554a4f89756ffe97d214
         return True
 
     @abstractmethod
