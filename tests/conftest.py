@@ -14,12 +14,14 @@ import pytest
 from deployer.answers import families
 from deployer.app import build_parts
 from deployer.observe import configure_logging
-from deployer.services.parts import Parts
+from deployer.services.parts import CHAT_DRIVERS, Parts
 from deployer.settings import Settings
+from tests.support.chat import signed, spoken
+from tests.support.chat.spoken import Chat
 from tests.support.clock import Clock
 from tests.support.images import register_images
 from tests.support.postgres import PostgresServer
-from tests.support.service import Service
+from tests.support.service import Service, ok
 
 # `make check` is content with SQLite.
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
@@ -105,3 +107,14 @@ def service(parts: Parts, clock: Clock) -> Iterator[Service]:
     """The whole service in this process, its engine replaced by `service.work()`."""
     with Service(parts, clock) as service:
         yield service
+
+
+@pytest.fixture
+def chat(service: Service, monkeypatch: pytest.MonkeyPatch) -> Chat:
+    """A chat of the service's, on a platform that every test has for itself."""
+    driver = signed.fresh()
+    monkeypatch.setitem(CHAT_DRIVERS, "signed", driver)
+    ok(service.api.post("/api/v1/secrets", json={"name": "chat-key", "value": spoken.KEY}))
+    chat = Chat(service, driver)
+    chat.receiver()
+    return chat

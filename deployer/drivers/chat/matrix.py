@@ -59,6 +59,7 @@ class MatrixSettings(ChatSettings):
 
 class Matrix(ChatDriver):
     name = "matrix"
+    signs_time = False
     buttons = False
     Settings = MatrixSettings
     settings: MatrixSettings

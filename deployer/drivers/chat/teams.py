@@ -81,6 +81,7 @@ class TeamsSettings(ChatSettings):
 
 class Teams(ChatDriver):
     name = "teams"
+    signs_time = False
     buttons = edits = threads = False
     Settings = TeamsSettings
     settings: TeamsSettings
