@@ -20,6 +20,9 @@ from dbos import DBOS, SetWorkflowID
 from deployer.errors import Unavailable
 from deployer.observe import log, metrics
 from deployer.services import deadlines, deliveries, effects, lanes, workers
+from deployer.services.chat import threads
+from deployer.services.chat.hear import Ears
+from deployer.services.chat.listeners import Listeners
 from deployer.services.parts import Parts
 from deployer.services.sender import Sender
 from deployer.store import effects as store
@@ -28,7 +31,7 @@ from deployer.store import effects as store
 _AT_ONCE = 128
 _OUTBOX_SECONDS = 0.2
 _DEADLINE_SECONDS = 1.0
-_DELIVERIES_SECONDS = 0.5
+_MAIL_SECONDS = 0.5
 _TIDY_SECONDS = 60.0
 _LEASE_SECONDS = 5.0
 _LEASE = timedelta(seconds=30)
@@ -107,11 +110,17 @@ class Worker:
         self._in_hand: set[tuple[str, int]] = set()
         self._guard = threading.Lock()
         self._outbox = Background("outbox", self._dispatch, _OUTBOX_SECONDS)
-        self._sender = Sender(parts, lambda: deliver.poke())
-        deliver = Background("deliveries", self._sender.turn, _DELIVERIES_SECONDS)
+        self._listeners = Listeners(parts, Ears(parts))
+        deliveries_ = Sender(parts, deliveries.MAIL, lambda: deliver.poke())
+        messages = Sender(parts, threads.MAIL, lambda: talk.poke())
+        self._senders = [deliveries_, messages]
+        deliver = Background("deliveries", deliveries_.turn, _MAIL_SECONDS)
+        talk = Background("chats", messages.turn, _MAIL_SECONDS)
         self.tasks = [
             self._outbox,
             deliver,
+            talk,
+            Background("listeners", self._listeners.mind, _LEASE_SECONDS),
             Background("old_deliveries", lambda: deliveries.tidy(parts), _TIDY_SECONDS),
             Background("deadlines", lambda: deadlines.expire(parts), _DEADLINE_SECONDS),
             Background("leases", self._mind_leases, _LEASE_SECONDS),
@@ -158,6 +167,10 @@ class Worker:
         with self._guard:
             return sorted({effect_id for effect_id, _ in self._in_hand})
 
+    @property
+    def _busy(self) -> bool:
+        return bool(self.in_hand) or any(sender.in_hand for sender in self._senders)
+
     def _dispatch(self) -> None:
         """Hand over what is in the outbox. What is marked and then lost by a crash is offered again
         when its lease runs out."""
@@ -182,7 +195,8 @@ class Worker:
     def _mind_leases(self) -> None:
         """Renew our own, and offer again what nobody has in hand any more."""
         workers.beat(self.parts)
-        self._sender.renew()
+        for sender in self._senders:
+            sender.renew()
         now, ours = self.parts.clock(), self.in_hand
         if ours:
             with self.parts.database.writing() as session:
@@ -210,13 +224,15 @@ class Worker:
         end = time.monotonic() + seconds
         for task in self.tasks:
             task.join(max(0.1, end - time.monotonic()))
-        while (self.in_hand or self._sender.in_hand) and time.monotonic() < end:
+        while self._busy and time.monotonic() < end:
             time.sleep(0.05)
         DBOS.destroy()
         # Without a database, that we left is seen by our silence, and what we had by its lease.
         with suppress(Unavailable):
             workers.leave(self.parts)
-            self._sender.hand_back()
+            self._listeners.stop()
+            for sender in self._senders:
+                sender.hand_back()
             if unfinished := self.in_hand:
                 log.warning("effects_handed_back", effects=unfinished)
                 with self.parts.database.writing() as session:

@@ -37,6 +37,7 @@ from deployer.netboot.loaders import CLIENTS, Loader, Offer, choose, standard
 from deployer.services.parts import POWER_DRIVERS
 from deployer.services.power import check
 from deployer.settings import PREFIX, Settings
+from lab import chat_docs
 
 ROOT = Path(__file__).parent.parent
 CATALOGUE = Catalogue([ROOT / "answerfiles"])
@@ -275,6 +276,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "states": states, "patience": patience, "settings": settings, "loaders": loaders,
     "os_support": os_support, "os_proof": os_proof, "media": media, "effects": effects,
     "power": power, "redfish": redfish,
+    "chat_commands": lambda: _table(chat_docs.commands()),
+    "chat_platforms": lambda: _table(chat_docs.platforms()),
+    "chat_messages": chat_docs.messages,
     **{f"workflow_{each.name}": partial(workflow, each) for each in WORKFLOWS},
 }  # fmt: skip
 
@@ -285,12 +289,15 @@ def with_current_blocks(text: str) -> str:
 
 
 def pages() -> list[Path]:
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def main() -> None:
     for page in pages():
         page.write_text(with_current_blocks(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for name in chat_docs.DRAWN:
+        file = ROOT / "docs" / "chat" / f"{name}.json"
+        file.write_text(chat_docs.payloads(name), encoding="utf-8")
 
 
 if __name__ == "__main__":

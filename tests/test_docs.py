@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from deployer.core.documents import load_one
+from deployer.core.receivers import ReceiverSpec
 from deployer.core.workflows import Workflow
+from deployer.drivers import chat
+from deployer.plugins import find
 from deployer.services import power
 from deployer.services.parts import POWER_DRIVERS
 from deployer.web import operators
-from lab import docs
+from lab import chat_docs, docs
 from tests.support.power import host
 from tests.support.routes import walk
 
@@ -26,6 +29,25 @@ def test_generated_parts_are_current(page: Path) -> None:
     """Otherwise: `make golden`."""
     text = page.read_text(encoding="utf-8")
     assert text == docs.with_current_blocks(text)
+
+
+@pytest.mark.parametrize("name", chat_docs.DRAWN)
+def test_the_payloads_of_chats_are_current(name: str) -> None:
+    """Otherwise: `make golden`."""
+    file = docs.ROOT / "docs" / "chat" / f"{name}.json"
+    assert file.read_text(encoding="utf-8") == chat_docs.payloads(name)
+
+
+@pytest.mark.parametrize("name", chat_docs.DRAWN)
+def test_the_page_of_a_chat_has_a_receiver_that_is_taken(name: str) -> None:
+    text = (docs.ROOT / "docs" / "chat" / f"{name}.md").read_text(encoding="utf-8")
+    block = re.search(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert block is not None
+    given = load_one(block[1], name)
+    assert given.pop("kind") == "receiver"
+    spec = ReceiverSpec.model_validate(given)
+    drivers = find(chat, "DRIVER")
+    assert spec.type == name and drivers[name].Settings.model_validate(spec.settings)
 
 
 def test_every_workflow_is_shown() -> None:

@@ -26,6 +26,7 @@ from deployer.observe import log, metrics
 from deployer.services import receivers, shown
 from deployer.services.chat import words
 from deployer.services.parts import CHAT_DRIVERS, NOTIFY_DRIVERS, Parts
+from deployer.services.sender import Mail
 from deployer.store import deliveries as store
 from deployer.store import deployments as deployment_store
 from deployer.store.tables import Delivery, Deployment, Receiver
@@ -212,6 +213,9 @@ def tidy(parts: Parts) -> None:
             session.add(row)
             _count(session, row, "expired")
         store.forget(session, now - KEPT)
+
+
+MAIL = Mail("delivery", LEASE, take, send, store.renew)
 
 
 # --- what people ask --------------------------------------------------------------------------
