@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deployer.engine import Worker
+from deployer.services import deliveries as deliveries_
 from deployer.services.parts import Parts
 from deployer.services.sender import Sender
 from deployer.store.deliveries import get
@@ -99,7 +100,7 @@ def test_two_workers_send_each_thing_once(fine: Other, real: Service, real_parts
     for name in names:
         knows_receiver(real, name, fine)
     real.knows()
-    senders = [Sender(replace(real_parts), lambda: None) for _ in range(2)]
+    senders = [Sender(replace(real_parts), deliveries_.MAIL, lambda: None) for _ in range(2)]
     for _ in range(5):
         ok(real.api.post(f"/api/v1/deployments/{real.queues()}/cancel"))
 

@@ -123,7 +123,14 @@ def test_the_path_of_a_url_that_is_a_secret_is_not_shown(other: Other, kind: str
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("120", 120), ("0", 0), ("99999999999999999999", 10**6), ("soon", None), ("-5", None)],
+    [
+        ("120", 120),
+        ("0", 0),
+        ("99999999999999999999", 10**6),
+        ("soon", None),
+        ("-5", 0),
+        ("nan", None),
+    ],
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_f050_it_says_when_to_come_back(
