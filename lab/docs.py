@@ -33,7 +33,7 @@ from deployer.core.lifecycle import (
 from deployer.core.network import Network
 from deployer.core.profiles import DISKS_OF, AnswerFile, ProfileSpec, SecretRef
 from deployer.core.workflows import Step, Workflow
-from deployer.drivers.chat import discord_embed, teams_cards
+from deployer.drivers.chat import discord_embed, teams_cards, telegram_text
 from deployer.drivers.power.base import Context, PowerDriver
 from deployer.drivers.redfish import products
 from deployer.netboot.loaders import CLIENTS, Loader, Offer, choose, standard
@@ -296,6 +296,7 @@ def pages() -> list[Path]:
 CHATS: dict[str, Callable[[Message], Any]] = {
     "teams": lambda message: json.loads(teams_cards.activity(message, "Deployer")),
     "discord": discord_embed.payload,
+    "telegram": telegram_text.params,
 }
 
 
