@@ -250,7 +250,7 @@ def _begin(parts: Parts, effect_id: str, offer: int) -> tuple[Effect, Deployment
         now = parts.clock()
         if State(deployment.state) not in UNFINISHED and not _belongs_here(effect, deployment):
             effect.ended_at, effect.error = now, "not needed any more: the deployment has ended"
-        elif effect.name == "power.cycle" and deployment.boot_count:
+        elif KINDS[effect.name].restarts and deployment.boot_count:
             effect.ended_at, effect.error = now, "not needed any more: the machine has come"
             _next_step(session, parts, deployment, effect)
         elif repeated and not KINDS[effect.name].repeatable:
@@ -272,7 +272,7 @@ _INTERRUPTED = "interrupted; whether it was done is not known"
 def _interrupted(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
     """Its worker died over it. A machine that may have been restarted is waited for, as after a BMC
     that did not say; anything else has failed."""
-    if effect.name == "power.cycle":
+    if KINDS[effect.name].restarts:
         said = {"power": _INTERRUPTED, "unclear": True}
         return _restarted(parts, deployment, _driver(parts, deployment), said)
     return Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {_INTERRUPTED}")
