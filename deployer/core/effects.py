@@ -131,6 +131,12 @@ KINDS: dict[str, Kind] = {
 }
 
 
+def kind_of(name: str) -> Kind:
+    """Of an effect that was ordered; by a newer version than this, it may be one of no known kind,
+    of which nothing is promised."""
+    return KINDS.get(name, Kind("is not known to this version", repeatable=False))
+
+
 def secrets_in(name: str, args: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(field, name of a secret) of those that an effect needs."""
     taken = KINDS[name].takes.model_validate(args)
