@@ -1,4 +1,4 @@
-"""Deployments: check, create, advance, cancel, retry. `advance()` alone writes `Deployment.state`."""
+"""Deployments: check, create, advance, cancel, retry. `advance()` alone writes their state."""
 
 from __future__ import annotations
 
