@@ -19,7 +19,7 @@ from dbos import DBOS, SetWorkflowID
 
 from deployer.errors import Unavailable
 from deployer.observe import log, metrics
-from deployer.services import deadlines, effects, lanes, workers
+from deployer.services import deadlines, effects, housekeeping, lanes, workers
 from deployer.services.parts import Parts
 from deployer.store import effects as store
 
@@ -28,6 +28,7 @@ _AT_ONCE = 128
 _OUTBOX_SECONDS = 0.2
 _DEADLINE_SECONDS = 1.0
 _LEASE_SECONDS = 5.0
+_HOUSEKEEPING_SECONDS = 60.0
 _LEASE = timedelta(seconds=30)
 _BACK_OFF_LIMIT = 30.0
 _TRIES = 6
@@ -108,6 +109,7 @@ class Worker:
             self._outbox,
             Background("deadlines", lambda: deadlines.expire(parts), _DEADLINE_SECONDS),
             Background("leases", self._mind_leases, _LEASE_SECONDS),
+            Background("housekeeping", lambda: housekeeping.tidy(parts), _HOUSEKEEPING_SECONDS),
         ]
 
     def start(self) -> None:

@@ -324,7 +324,7 @@ def test_f049_commits_do_not_make_a_failing_task_run_more_often() -> None:
     task.join(1)
 
 
-@pytest.mark.parametrize("number", range(3), ids=["outbox", "deadlines", "leases"])
+@pytest.mark.parametrize("number", range(4), ids=["outbox", "deadlines", "leases", "housekeeping"])
 @on_sqlite
 def test_f049_readyz_names_a_task_that_fails_until_it_works_again(
     worker: Worker, number: int
