@@ -193,6 +193,9 @@ def arrive_again(session: Session, parts: Parts, deployment: Deployment) -> None
 def go_on(session: Session, parts: Parts, deployment: Deployment, after: int = -1) -> None:
     """Order the workflow's next effect in this state; an event that it says happens at once."""
     state = deployment.state
+    if flow.workflow_of(parts, deployment) is None and State(state) not in RESTING:
+        name = deployment.snapshot["workflow"]
+        note(session, deployment, "workflow_missing", "service", parts.clock(), workflow=name)
     while deployment.state == state:
         found = flow.next_step(parts, deployment, after)
         if found is None:
