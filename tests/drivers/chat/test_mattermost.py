@@ -19,7 +19,7 @@ from deployer.core.text import printable
 from deployer.drivers.chat.base import Busy, Context, Heard, Person, Place, Request
 from deployer.drivers.chat.mattermost import DRIVER
 from deployer.drivers.chat.mattermost import Mattermost as Driver
-from deployer.drivers.chat.mattermost_posts import drawn, sealed, spoken
+from deployer.drivers.chat.mattermost_posts import drawn, escaped, sealed, spoken
 from deployer.drivers.http import Limits
 from deployer.errors import Invalid, PowerError, PowerRefused, Unauthorized
 from tests.support.chat import mattermost
@@ -358,6 +358,18 @@ def test_every_message_is_one_that_is_taken_and_only_text(message: Message) -> N
     assert mattermost.refusal(post) is None and mattermost.active(post) == []
     assert len(mattermost.buttons(post)) == len(message.buttons)
     assert spoken(message, "/deployer").count("`/deployer status`") == len(message.buttons)
+
+
+@given(TEXT, st.integers(1, 60))
+def test_what_is_cut_has_no_more_than_was_said(text: str, most: int) -> None:
+    assert 0 < len(escaped(text, most)) <= most
+
+
+def test_spaces_make_no_code(server: Mattermost, bot: Driver) -> None:
+    message = Message("x", lines=("    one", "\n    two", "three"), facts=(("n", "v\n    w"),))
+    post = server.posts[bot.post(CHANNEL, message)]
+    assert mattermost.active(post) == []
+    assert mattermost.read(post)[1:] == ["one\n\ntwo\nthree", "n", "v\nw"]
 
 
 # --- settings -------------------------------------------------------------------------------------
