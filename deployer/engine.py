@@ -19,14 +19,20 @@ from dbos import DBOS, SetWorkflowID
 
 from deployer.errors import Unavailable
 from deployer.observe import log, metrics
-from deployer.services import deadlines, effects, lanes, workers
+from deployer.services import deadlines, deliveries, effects, lanes, workers
+from deployer.services.chat import threads
+from deployer.services.chat.hear import Ears
+from deployer.services.chat.listeners import Listeners
 from deployer.services.parts import Parts
+from deployer.services.sender import Sender
 from deployer.store import effects as store
 
 # Threads, nearly all of which wait for a BMC or for their next try.
 _AT_ONCE = 128
 _OUTBOX_SECONDS = 0.2
 _DEADLINE_SECONDS = 1.0
+_MAIL_SECONDS = 0.5
+_TIDY_SECONDS = 60.0
 _LEASE_SECONDS = 5.0
 _LEASE = timedelta(seconds=30)
 _BACK_OFF_LIMIT = 30.0
@@ -97,15 +103,25 @@ class Background(threading.Thread):
 
 
 class Worker:
-    """Runs effects and watches deadlines, until stopped."""
+    """Runs effects, tells receivers and watches deadlines, until stopped."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self._in_hand: set[tuple[str, int]] = set()
         self._guard = threading.Lock()
         self._outbox = Background("outbox", self._dispatch, _OUTBOX_SECONDS)
+        self._listeners = Listeners(parts, Ears(parts))
+        deliveries_ = Sender(parts, deliveries.MAIL, lambda: deliver.poke())
+        messages = Sender(parts, threads.MAIL, lambda: talk.poke())
+        self._senders = [deliveries_, messages]
+        deliver = Background("deliveries", deliveries_.turn, _MAIL_SECONDS)
+        talk = Background("chats", messages.turn, _MAIL_SECONDS)
         self.tasks = [
             self._outbox,
+            deliver,
+            talk,
+            Background("listeners", self._listeners.mind, _LEASE_SECONDS),
+            Background("old_deliveries", lambda: deliveries.tidy(parts), _TIDY_SECONDS),
             Background("deadlines", lambda: deadlines.expire(parts), _DEADLINE_SECONDS),
             Background("leases", self._mind_leases, _LEASE_SECONDS),
         ]
@@ -151,6 +167,10 @@ class Worker:
         with self._guard:
             return sorted({effect_id for effect_id, _ in self._in_hand})
 
+    @property
+    def _busy(self) -> bool:
+        return bool(self.in_hand) or any(sender.in_hand for sender in self._senders)
+
     def _dispatch(self) -> None:
         """Hand over what is in the outbox. What is marked and then lost by a crash is offered again
         when its lease runs out."""
@@ -175,6 +195,8 @@ class Worker:
     def _mind_leases(self) -> None:
         """Renew our own, and offer again what nobody has in hand any more."""
         workers.beat(self.parts)
+        for sender in self._senders:
+            sender.renew()
         now, ours = self.parts.clock(), self.in_hand
         if ours:
             with self.parts.database.writing() as session:
@@ -202,12 +224,15 @@ class Worker:
         end = time.monotonic() + seconds
         for task in self.tasks:
             task.join(max(0.1, end - time.monotonic()))
-        while self.in_hand and time.monotonic() < end:
+        while self._busy and time.monotonic() < end:
             time.sleep(0.05)
         DBOS.destroy()
         # Without a database, that we left is seen by our silence, and what we had by its lease.
         with suppress(Unavailable):
             workers.leave(self.parts)
+            self._listeners.stop()
+            for sender in self._senders:
+                sender.hand_back()
             if unfinished := self.in_hand:
                 log.warning("effects_handed_back", effects=unfinished)
                 with self.parts.database.writing() as session:

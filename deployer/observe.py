@@ -45,6 +45,10 @@ metrics = SimpleNamespace(
         "deployer_effects_total", "Effects by name and outcome", ["name", "outcome"],
         registry=registry,
     ),
+    deliveries=Counter(
+        "deployer_deliveries_total", "Tries to tell a receiver, by its type and how they ended",
+        ["type", "outcome"], registry=registry,
+    ),
     workers=Gauge("deployer_workers", "Workers that give signs of life", registry=registry),
     background_failures=Counter(
         "deployer_background_failures_total", "Crashes of background tasks, restarted each time",

@@ -15,7 +15,7 @@ from deployer.plugins import find
 from deployer.services import power
 from deployer.services.parts import POWER_DRIVERS
 from deployer.web import operators
-from lab import docs
+from lab import chat_docs, docs
 from tests.support.power import host
 from tests.support.routes import walk
 
@@ -31,14 +31,14 @@ def test_generated_parts_are_current(page: Path) -> None:
     assert text == docs.with_current_blocks(text)
 
 
-@pytest.mark.parametrize("name", docs.CHATS)
+@pytest.mark.parametrize("name", chat_docs.DRAWN)
 def test_the_payloads_of_chats_are_current(name: str) -> None:
     """Otherwise: `make golden`."""
     file = docs.ROOT / "docs" / "chat" / f"{name}.json"
-    assert file.read_text(encoding="utf-8") == docs.chat_payloads(name)
+    assert file.read_text(encoding="utf-8") == chat_docs.payloads(name)
 
 
-@pytest.mark.parametrize("name", docs.CHATS)
+@pytest.mark.parametrize("name", chat_docs.DRAWN)
 def test_the_page_of_a_chat_has_a_receiver_that_is_taken(name: str) -> None:
     text = (docs.ROOT / "docs" / "chat" / f"{name}.md").read_text(encoding="utf-8")
     block = re.search(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)

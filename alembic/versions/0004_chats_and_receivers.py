@@ -23,12 +23,15 @@ def upgrade() -> None:
         sa.Column("spec", sa.JSON(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
+        sa.Column("paused_until", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_index("ix_receivers_type", "receivers", ["type"])
     op.create_table(
         "deliveries",
         sa.Column("id", sa.String(), nullable=False),
+        sa.Column("notice_id", sa.String(), nullable=False),
+        sa.Column("happened_at", UtcDateTime(), nullable=False),
         sa.Column("receiver", sa.String(), nullable=False),
         sa.Column("deployment_id", sa.String(), nullable=True),
         sa.Column("event", sa.String(), nullable=False),

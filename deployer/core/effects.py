@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from deployer.core.durations import Duration
 from deployer.core.profiles import SecretRef
-from deployer.core.text import Line, Name
+from deployer.core.text import Block, Line, Name
 
 
 class Arguments(BaseModel):
@@ -87,6 +87,13 @@ class Webhook(Arguments):
     secret: Name
 
 
+class Notify(Arguments):
+    """The first line of `text`, a template as above, is what a notification shows."""
+
+    receiver: Name
+    text: Annotated[Block, Field(min_length=1)]
+
+
 @dataclass(frozen=True)
 class Kind:
     """`repeatable`: a second time does no harm. A power cycle does: it may kill an installer.
@@ -102,7 +109,7 @@ class Kind:
     outward: bool = False
 
 
-APPROVE = "approve"
+APPROVE, NOTIFY = "approve", "notify"
 
 KINDS: dict[str, Kind] = {
     "power.boot_once": Kind(
@@ -123,6 +130,7 @@ KINDS: dict[str, Kind] = {
     APPROVE: Kind("waits for a person: `deployer approve HOST`", Approval),
     "http.request": Kind("asks another service", HttpRequest, outward=True),
     "webhook": Kind("sends the deployment, signed", Webhook, outward=True),
+    NOTIFY: Kind("tells a receiver, and does not wait for it", Notify, outward=True),
 }
 
 

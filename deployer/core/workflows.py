@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from deployer.core.durations import Duration
-from deployer.core.effects import KINDS, secrets_in
+from deployer.core.effects import KINDS, NOTIFY, secrets_in
 from deployer.core.lifecycle import RESTING, Event, State
 from deployer.core.tasks import Task
 from deployer.core.text import Line, Name
@@ -131,6 +131,15 @@ class Workflow(BaseModel):
             for number, step in enumerate(steps)
             if step.do is not None
             for field, name in secrets_in(step.do, step.with_)
+        }
+
+    def receivers(self) -> dict[str, str]:
+        """Place in the file → name of a receiver that the step there tells something."""
+        return {
+            f"on.{state}.{number}.with.receiver": step.with_["receiver"]
+            for state, steps in self.on.items()
+            for number, step in enumerate(steps)
+            if step.do == NOTIFY
         }
 
     def conditions(self) -> set[str]:

@@ -78,10 +78,12 @@ class Client:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         once: bool = False,
+        shown: str | None = None,
     ) -> Reply:
         """The answer, whatever its status; redirects are not followed.
 
         `once`: must not be repeated. PowerUnclear when it may have been carried out all the same.
+        `shown`: what errors call the path, where a secret stands in it.
         """
         self._asked += 1
         if self._asked > self.limits.requests:
@@ -99,7 +101,7 @@ class Client:
             kind = PowerUnclear if once else PowerError
             slow = isinstance(error, httpcore.TimeoutException)
             what = "did not answer in time" if slow else "broke the connection off"
-            raise kind(f"{self.origin} {what}: {method} {path}") from None
+            raise kind(f"{self.origin} {what}: {method} {shown or path}") from None
 
     def _exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         url = httpcore.URL(

@@ -22,12 +22,13 @@ from deployer.core.ids import new_id
 from deployer.core.inventory import Firmware, HostSpec
 from deployer.core.lifecycle import RESTING, Event, State, next_state
 from deployer.core.profiles import ProfileSpec
+from deployer.core.receivers import APPROVAL
 from deployer.core.text import MASK
 from deployer.core.tokens import Purpose
 from deployer.core.workflows import Step
 from deployer.errors import Conflict, Finding, Forbidden, Invalid, NotFound
 from deployer.observe import log, metrics
-from deployer.services import flow, secrets
+from deployer.services import deliveries, flow, receivers, secrets
 from deployer.services.chat import follow
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
@@ -80,6 +81,7 @@ def check(session: Session, parts: Parts, request: Request) -> Checked:
     refuse_findings(findings_of(session, parts, snapshot, request.vars))
     workflow = parts.workflows[snapshot.profile.workflow]
     secrets.values_of(session, parts, workflow.secrets(), f"the workflow {workflow.name}")
+    receivers.refuse_missing(session, workflow)
     return Checked(host, snapshot, snapshot.profile.workflow)
 
 
@@ -265,6 +267,7 @@ def create(session: Session, parts: Parts, checked: Checked, request: Request) -
         raise
     _record(session, deployment, "created", request.by, now, to=State.QUEUED)
     follow.wherever_wanted(session, parts, deployment)
+    deliveries.tell(session, parts, deployment, State.QUEUED)
     go_on(session, parts, deployment)
     return deployment
 
@@ -337,6 +340,7 @@ def advance(
     else:
         deployment.deadline = now + flow.patience(parts, deployment, to)
     _record(session, deployment, event, by, now, from_=state, to=to, detail=detail)
+    deliveries.tell(session, parts, deployment, to)
     go_on(session, parts, deployment)
     return True
 
@@ -372,6 +376,7 @@ def _order_step(
         deployment.deadline += pause
     if step.do == APPROVE:
         note(session, deployment, "approval_needed", "service", now)
+        deliveries.tell(session, parts, deployment, APPROVAL)
     flow.order(
         session, deployment, step.do or "", now, args=step.with_, step=number,
         not_before=None if pause is None else now + pause,

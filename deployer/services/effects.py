@@ -14,7 +14,7 @@ from typing import Any
 from sqlmodel import Session
 
 from deployer.answers.context import Snapshot
-from deployer.core.effects import APPROVE, KINDS, Command
+from deployer.core.effects import APPROVE, KINDS, NOTIFY, Command
 from deployer.core.lifecycle import UNFINISHED, Event, State
 from deployer.core.text import printable
 from deployer.core.workflows import Step
@@ -23,7 +23,7 @@ from deployer.drivers.calls import Call
 from deployer.drivers.power.base import PowerDriver
 from deployer.errors import PowerError, PowerRefused, PowerUnclear
 from deployer.observe import log, metrics
-from deployer.services import deployments, flow, identity, network_boot, outward, power
+from deployer.services import deliveries, deployments, flow, identity, network_boot, outward, power
 from deployer.services import verify as verification
 from deployer.services.parts import Parts
 from deployer.store import deployments as deployment_store
@@ -175,6 +175,16 @@ def _webhook(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
     return _sent(parts, outward.webhook(parts, deployment, effect.args, effect.id, parts.clock()))
 
 
+def _notify(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
+    """Written down, in one commit with the history's line; it is sent afterwards."""
+    name, text = outward.notice(deployment, effect.args)
+
+    def change(session: Session, row: Deployment) -> None:
+        deliveries.say(session, parts, row, name, text)
+
+    return Outcome({"receiver": name, "text": text}, change=change)
+
+
 def _sent(parts: Parts, call: Call) -> Outcome:
     return Outcome({"request": call.told, "status": outward.send(parts, call)})
 
@@ -191,6 +201,7 @@ ACTS: dict[str, Callable[[Parts, Deployment, Effect], Outcome]] = {
     APPROVE: _approve,
     "http.request": _http_request,
     "webhook": _webhook,
+    NOTIFY: _notify,
 }
 
 

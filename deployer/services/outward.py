@@ -8,7 +8,7 @@ from typing import Any
 
 from deployer.answers.context import Snapshot
 from deployer.answers.render import plain_environment, render_string
-from deployer.core.effects import HttpRequest, Webhook
+from deployer.core.effects import HttpRequest, Notify, Webhook
 from deployer.core.profiles import SecretRef
 from deployer.core.text import is_plain_line
 from deployer.drivers import calls, standard_webhooks
@@ -56,6 +56,15 @@ def webhook(
     key = standard_webhooks.signing_key(wanted.secret, secret)
     headers = standard_webhooks.headers(key, id_, now, body)
     return Call("POST", _rendered(wanted.url, _context(deployment), "url"), headers, body)
+
+
+def notice(deployment: Deployment, args: dict[str, Any]) -> tuple[str, str]:
+    """(name of the receiver, what it is told); PowerRefused when that cannot be rendered."""
+    wanted = Notify.model_validate(args)
+    text = _template(wanted.text, _context(deployment), "text").strip()
+    if not text:
+        raise PowerRefused("text comes out empty")
+    return wanted.receiver, text
 
 
 def send(parts: Parts, call: Call) -> int:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from deployer.core.receivers import ReceiverSpec
+from deployer.core.workflows import Workflow
 from deployer.drivers.chat.base import ChatDriver, ChatSettings, Context
 from deployer.drivers.notify.base import NotifyDriver
 from deployer.errors import Conflict, Invalid, NotFound, PowerRefused
 from deployer.services import driver_settings, secrets
 from deployer.services.parts import CHAT_DRIVERS, NOTIFY_DRIVERS, Parts
+from deployer.store import deliveries
 from deployer.store import receivers as store
+from deployer.store.chats import TERMINAL
 from deployer.store.tables import Receiver
 
 
@@ -27,9 +31,22 @@ def find(session: Session, name: str) -> Receiver:
     return row
 
 
-def enabled(session: Session, *, type: str | None = None) -> list[Receiver]:
-    """Those that are not switched off, by name."""
-    return [row for row in store.all_of(session, type) if row.spec["enabled"]]
+def enabled(
+    session: Session, *, type: str | None = None, types: Collection[str] | None = None
+) -> list[Receiver]:
+    """Those that are not switched off, by name; of this type, or of these."""
+    wanted = [type] if type is not None else types
+    return [row for row in store.all_of(session, wanted) if row.spec["enabled"]]
+
+
+def refuse_missing(session: Session, workflow: Workflow) -> None:
+    """Invalid when it tells something to a receiver that is not there."""
+    for place, name in workflow.receivers().items():
+        if store.get(session, name) is None:
+            raise Invalid(
+                f"the workflow {workflow.name} names the receiver {name}, which is not there",
+                field=place, value=name, remedy="describe it, and `deployer apply` it",
+            )  # fmt: skip
 
 
 def check(spec: ReceiverSpec) -> ChatSettings:
@@ -51,13 +68,22 @@ def check(spec: ReceiverSpec) -> ChatSettings:
 
 
 def save(session: Session, parts: Parts, row: Receiver | None, spec: ReceiverSpec) -> Receiver:
-    """Create (`row` is None) or replace; Conflict when the name is taken."""
+    """Create (`row` is None) or replace; Conflict when the name is taken.
+
+    What waits for one that is replaced is tried at once: somebody may have put it right.
+    """
     driver_settings.refuse_masks(spec.settings, "settings")
+    if spec.name == TERMINAL:
+        raise Invalid(
+            "'terminal' is what the chat of `deployer chat try` is called", field="name",
+            value=spec.name, remedy="choose another name",
+        )  # fmt: skip
     check(spec)
     if row is None and store.get(session, spec.name) is not None:
         raise _taken(spec.name)
     try:
         with session.begin_nested():
+            deliveries.try_now(session, spec.name, parts.clock())
             return store.save(session, row, spec, parts.clock())
     except IntegrityError:
         raise _taken(spec.name) from None
@@ -70,8 +96,15 @@ def _taken(name: str) -> Conflict:
     )  # fmt: skip
 
 
-def delete(session: Session, name: str) -> Receiver:
+def delete(session: Session, parts: Parts, name: str) -> Receiver:
+    """Conflict while a workflow names it."""
     row = find(session, name)
+    for workflow in parts.workflows.values():
+        if name in workflow.receivers().values():
+            raise Conflict(
+                f"the workflow {workflow.name} names the receiver {name}", field="name", value=name,
+                remedy="change that workflow first, or switch the receiver off",
+            )  # fmt: skip
     session.delete(row)
     session.flush()
     return row
@@ -79,12 +112,14 @@ def delete(session: Session, name: str) -> Receiver:
 
 def chat_driver(session: Session, parts: Parts, row: Receiver) -> ChatDriver:
     """Ready to speak; PowerRefused when a secret that it names is not there."""
-    return CHAT_DRIVERS[row.type](*_lent(session, parts, row))
+    settings, context = _lent(session, parts, row)
+    return CHAT_DRIVERS[row.type](settings, context)
 
 
 def notify_driver(session: Session, parts: Parts, row: Receiver) -> NotifyDriver:
     """As `chat_driver`."""
-    return NOTIFY_DRIVERS[row.type](*_lent(session, parts, row))
+    settings, context = _lent(session, parts, row)
+    return NOTIFY_DRIVERS[row.type](settings, context)
 
 
 def _lent(session: Session, parts: Parts, row: Receiver) -> tuple[ChatSettings, Context]:

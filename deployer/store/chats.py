@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import delete
+from sqlalchemy import delete, func, or_, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from deployer.store.tables import ApiToken, ChatHeard, ChatPerson, ChatThread
+from deployer.store.tables import ApiToken, ChatHeard, ChatPerson, ChatThread, Receiver
 
 # What the chat of `deployer chat try` is called: it is no receiver, and nobody is sent anything.
 TERMINAL = "terminal"
@@ -45,13 +46,28 @@ def threads_due(session: Session, now: datetime, room: int) -> list[ChatThread]:
     somebody has in hand."""
     unfinished = col(ChatThread.ended_at).is_(None)
     held = select(ChatThread.receiver).where(unfinished, col(ChatThread.lease_until) > now)
-    query = select(ChatThread).where(
+    with_receiver = select(ChatThread).join(
+        Receiver, col(Receiver.name) == col(ChatThread.receiver), isouter=True
+    )
+    query = with_receiver.where(
         unfinished, col(ChatThread.not_before) <= now, ChatThread.receiver != TERMINAL,
         col(ChatThread.receiver).not_in(held),
+        or_(col(Receiver.paused_until).is_(None), col(Receiver.paused_until) <= now),
     )  # fmt: skip
     found = session.exec(query.order_by(col(ChatThread.not_before)).limit(_LOOKED_AT)).all()
     first = {row.receiver: row for row in reversed(found)}
     return list(first.values())[:room]
+
+
+def open_threads(session: Session) -> int:
+    query = select(func.count()).where(col(ChatThread.ended_at).is_(None))
+    return session.exec(query.where(ChatThread.receiver != TERMINAL)).one()
+
+
+def hold(session: Session, ids: Collection[str], until: datetime) -> None:
+    """Until then, nobody else takes these messages in hand."""
+    query = update(ChatThread).where(col(ChatThread.id).in_(ids))
+    session.execute(query.values(lease_until=until))
 
 
 def thread(session: Session, id_: str, *, lock: bool = False) -> ChatThread | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete
+from sqlalchemy import delete, text
 from sqlmodel import Session, col, select
 
 from deployer.store.tables import ApiToken, AuditEntry, Fact, IdempotentReply
@@ -45,6 +45,13 @@ def audit_page(session: Session, *, before: int | None, limit: int) -> list[Audi
 def fact(session: Session, name: str) -> str | None:
     row = session.get(Fact, name)
     return row.value if row else None
+
+
+def lock_fact(session: Session, name: str) -> None:
+    """Until the end of this transaction nobody else locks the same; SQLite writes in turns."""
+    if session.get_bind().dialect.name == "postgresql":
+        query = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
+        session.execute(query, {"name": name})
 
 
 def save_fact(session: Session, name: str, value: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlmodel import Session, col, select
@@ -14,16 +15,19 @@ def get(session: Session, name: str) -> Receiver | None:
     return session.get(Receiver, name)
 
 
-def all_of(session: Session, type_: str | None = None) -> list[Receiver]:
-    """Also those that are switched off."""
+def all_of(session: Session, types: Collection[str] | None = None) -> list[Receiver]:
+    """Of these types, or all; also those that are switched off."""
     query = select(Receiver).order_by(col(Receiver.name))
-    return list(session.exec(query.where(Receiver.type == type_) if type_ else query).all())
+    if types is not None:
+        query = query.where(col(Receiver.type).in_(types))
+    return list(session.exec(query).all())
 
 
 def save(session: Session, row: Receiver | None, spec: ReceiverSpec, now: datetime) -> Receiver:
     if row is None:
         row = Receiver(name=spec.name, type=spec.type, created_at=now, updated_at=now)
     row.type, row.spec, row.updated_at = spec.type, spec.model_dump(mode="json"), now
+    row.paused_until = None
     session.add(row)
     session.flush()
     return row

@@ -356,6 +356,8 @@ class Receiver(SQLModel, table=True):
     spec: dict[str, Any] = _json()
     created_at: datetime = _moment()
     updated_at: datetime = _moment()
+    # It did not answer, or asked for a pause: until then it is sent nothing.
+    paused_until: datetime | None = _moment(nullable=True)
 
 
 class Delivery(SQLModel, table=True):
@@ -372,6 +374,9 @@ class Delivery(SQLModel, table=True):
     )
 
     id: str = Field(primary_key=True)
+    # What happened; the same for all receivers, and when it is sent once more.
+    notice_id: str
+    happened_at: datetime = _moment()
     receiver: str = Field(index=True)
     deployment_id: str | None = Field(
         sa_column=Column(ForeignKey("deployments.id", ondelete="CASCADE"), index=True)

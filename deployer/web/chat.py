@@ -7,7 +7,8 @@ Threads of their own, so that a flood of commands keeps nobody else waiting (THR
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import APIRouter
 from fastapi import Request as HttpRequest
@@ -15,9 +16,9 @@ from starlette.responses import Response as HttpResponse
 
 from deployer.core.chat import Message, Tone
 from deployer.drivers.chat.base import Heard, Request, Response
-from deployer.errors import Conflict, DeployerError
+from deployer.errors import Conflict
 from deployer.observe import log
-from deployer.services.chat.hear import Ear, Ears
+from deployer.services.chat.hear import Ear, Ears, say_late
 from deployer.web.http import NO_STORE
 
 BODY_LIMIT = 64 * 1024
@@ -37,6 +38,7 @@ class Chats:
         # Apart, so that what takes long keeps nobody from being heard.
         self.hearing = ThreadPoolExecutor(2, "chat-hearing")
         self.work = ThreadPoolExecutor(_AT_ONCE, "chat")
+        self.late = ThreadPoolExecutor(_AT_ONCE, "chat-late")
 
 
 @router.post("/{platform}")
@@ -49,39 +51,56 @@ async def heard(platform: str, request: HttpRequest) -> HttpResponse:
     ear, said = await loop.run_in_executor(chats.hearing, chats.ears.hear, platform, raw)
     if isinstance(said, Response):
         return _http(said)
-    work = chats.work.submit(_answered, chats.ears, ear, said)
-    done, _ = await asyncio.wait([asyncio.wrap_future(work)], timeout=_PATIENCE)
-    if not done:
-        work.add_done_callback(lambda finished: _late(ear, said, finished))
+    turn = _Turn(chats, ear, said)
+    work = asyncio.wrap_future(chats.work.submit(turn.work))
+    done, _ = await asyncio.wait([work], timeout=_PATIENCE)
+    if not done and turn.is_over_for("platform"):
         return _http(ear.driver.working(said))
-    message = work.result()
-    if message is None:
+    response = await work
+    if response is None:
         if ear.driver.repeats:
             return HttpResponse(headers=NO_STORE)
         raise Conflict("this was heard before, and is done once")
-    if not ear.driver.answers_at_once(said):
-        chats.work.submit(_late, ear, said, work)
-        return _http(ear.driver.working(said))
-    return _http(ear.driver.answer(said, message))
+    return _http(response)
 
 
-def _answered(ears: Ears, ear: Ear, said: Heard) -> Message | None:
-    try:
-        return ears.answer(ear, said)
-    except DeployerError:
-        raise
-    except Exception:
-        log.error("chat_crashed", receiver=ear.receiver, exc_info=True)
-        return _BROKEN
+class _Turn:
+    """One thing heard and answered: at once, or late. Whoever is first decides which."""
 
+    def __init__(self, chats: Chats, ear: Ear, said: Heard) -> None:
+        self.chats, self.ear, self.said = chats, ear, said
+        self._guard = threading.Lock()
+        self._first: str | None = None
 
-def _late(ear: Ear, said: Heard, work: Future[Message | None]) -> None:
-    try:
-        message = work.result()
+    def is_over_for(self, whom: str) -> bool:
+        """True when `whom`, the platform that waits or our work, is the first to ask."""
+        with self._guard:
+            self._first = self._first or whom
+            return self._first == whom
+
+    def work(self) -> Response | None:
+        """The answer at once; None when there is none, or when it is late."""
+        message = self._message()
+        if not self.is_over_for("us"):
+            self.chats.late.submit(self._late, message)
+            return None
+        if message is None:
+            return None
+        if not self.ear.driver.answers_at_once(self.said):
+            self.chats.late.submit(self._late, message)
+            return self.ear.driver.working(self.said)
+        return self.ear.driver.answer(self.said, message)
+
+    def _message(self) -> Message | None:
+        try:
+            return self.chats.ears.answer(self.ear, self.said)
+        except Exception:
+            log.error("chat_crashed", receiver=self.ear.receiver, exc_info=True)
+            return _BROKEN
+
+    def _late(self, message: Message | None) -> None:
         if message is not None:
-            ear.driver.answer_late(said, message)
-    except DeployerError as error:
-        log.warning("chat_failed", receiver=ear.receiver, error=error.message)
+            say_late(self.ear, self.said, message)
 
 
 def _http(response: Response) -> HttpResponse:

@@ -11,6 +11,7 @@ from deployer.services import shown
 from deployer.store.tables import (
     ApiToken,
     AuditEntry,
+    Delivery,
     HistoryEntry,
     Host,
     HostFacts,
@@ -89,6 +90,17 @@ def receiver(row: Receiver) -> dict[str, Any]:
     return {
         **row.spec, "settings": _masked(row.spec["settings"]),
         "created_at": moment(row.created_at), "updated_at": moment(row.updated_at),
+    }  # fmt: skip
+
+
+def delivery(row: Delivery) -> dict[str, Any]:
+    """`next_at` is None when it has ended."""
+    return {
+        "id": row.id, "notice_id": row.notice_id, "receiver": row.receiver, "event": row.event,
+        "deployment": row.deployment_id, "host": row.data["host"], "title": row.message["title"],
+        "created_at": moment(row.created_at), "attempts": row.attempts,
+        "next_at": None if row.ended_at else moment(row.not_before),
+        "ended_at": moment(row.ended_at), "outcome": row.outcome, "said": row.said,
     }  # fmt: skip
 
 

@@ -6,12 +6,9 @@ import base64
 import hashlib
 import hmac
 import json
-import ssl
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -19,7 +16,8 @@ from deployer.app import load_workflows
 from deployer.drivers import tls
 from deployer.drivers.power.fake import Fake
 from deployer.settings import Settings
-from tests.support.certificates import SelfSigned, self_signed
+from tests.support.certificates import self_signed
+from tests.support.other import Other
 from tests.support.service import HOST, PROFILE, Service, ok
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
@@ -30,59 +28,6 @@ INSTALL = """\
   booting: [{do: power.cycle}]
   verifying: [{say: verified}]
 """
-
-
-class Asked(NamedTuple):
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-
-class Other:
-    """A service that remembers what it was asked; its answers are `statuses`, then the last one."""
-
-    def __init__(self, certificate: SelfSigned | None = None) -> None:
-        self.asked: list[Asked] = []
-        self.statuses = [200]
-        self.location = ""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        scheme = "http"
-        if certificate is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate.certificate_file, certificate.key_file)
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-            scheme = "https"
-        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}"
-
-    def _handler(other: Other) -> type[BaseHTTPRequestHandler]:
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                other.asked.append(Asked(self.command, self.path, headers, body))
-                status = other.statuses.pop(0) if len(other.statuses) > 1 else other.statuses[0]
-                self.send_response(status)
-                if other.location:
-                    self.send_header("Location", other.location)
-                self.send_header("Content-Length", "19")
-                self.end_headers()
-                self.wfile.write(b"a body nobody shows")
-
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
-
-        return Handler
-
-    def __enter__(self) -> Other:
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
@@ -178,7 +123,7 @@ def test_it_is_asked_again_while_the_other_side_is_ill_by_the_same_key(
 def test_an_answer_that_was_not_expected_fails_the_deployment(
     service: Service, follows: Follows, other: Other, given: Any, status: int, state: str
 ) -> None:
-    other.statuses, other.location = [status], f"{other.url}/elsewhere"
+    other.statuses, other.headers = [status], {"Location": f"{other.url}/elsewhere"}
     ask = step("http.request", url=other.url, **given)
     id_ = follows(f"  queued: [{ask}, {{do: power.boot_once}}]\n")
     service.work()

@@ -10,7 +10,7 @@ import httpx
 from fastapi.testclient import TestClient
 
 from deployer.app import create_machine_app, create_operator_app
-from deployer.services import deadlines, effects, lanes, people
+from deployer.services import deadlines, deliveries, effects, lanes, people
 from deployer.services.parts import Parts
 from deployer.services.people import Role
 from deployer.store import deployments as deployment_store
@@ -96,6 +96,15 @@ class Service:
                 effects.perform(self.parts, effect.id, effect.offer)
                 done.append(effect.name)
         return done
+
+    def tells(self) -> int:
+        """Send what is due, as the worker would, until nothing is; how many tries it took."""
+        tries = 0
+        while ids := deliveries.take(self.parts, 100):
+            for id_ in ids:
+                deliveries.send(self.parts, id_)
+                tries += 1
+        return tries
 
     def waiting(self) -> list[Waiting]:
         """What a worker would take in hand next."""

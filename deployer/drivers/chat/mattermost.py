@@ -93,6 +93,7 @@ class MattermostSettings(ChatSettings):
 
 class Mattermost(ChatDriver):
     name = "mattermost"
+    signs_time = False
     Settings = MattermostSettings
     settings: MattermostSettings
     limits = _LIMITS

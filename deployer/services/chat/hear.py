@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -10,7 +11,14 @@ from sqlmodel import Session
 from deployer.core.chat import Message, Tone
 from deployer.core.chat_commands import Command, Misunderstood, Verb, parse
 from deployer.drivers.chat.base import SIGNED_WITHIN, ChatDriver, Heard, Request, Response
-from deployer.errors import DeployerError, NotFound, TooManyRequests, Unauthorized
+from deployer.errors import (
+    DeployerError,
+    NotFound,
+    PowerError,
+    PowerRefused,
+    TooManyRequests,
+    Unauthorized,
+)
 from deployer.observe import log
 from deployer.services import people, receivers
 from deployer.services.chat import codes, verbs
@@ -22,6 +30,8 @@ from deployer.store.tables import ApiToken, ChatPerson
 
 # As long as a platform may take to send something again.
 _REMEMBERED = timedelta(days=7)
+# Before each try of an answer that is late already.
+_PAUSES = (0.0, 1.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -49,10 +59,14 @@ class Ears:
         if platform not in CHAT_DRIVERS:
             raise NotFound("there is nothing here")
         for ear in self._ears(platform):
+            now = self.parts.clock()
             try:
-                return ear, ear.driver.hear(request, self.parts.clock())
+                said = ear.driver.hear(request, now)
             except Unauthorized:
                 continue
+            if isinstance(said, Heard) and said.at and abs(now - said.at) > SIGNED_WITHIN:
+                raise Unauthorized("this was signed too long ago, or our clocks differ")
+            return ear, said
         raise Unauthorized("this was not signed by a chat that we know")
 
     def _ears(self, platform: str) -> list[Ear]:
@@ -69,8 +83,6 @@ class Ears:
     def answer(self, ear: Ear, heard: Heard) -> Message | None:
         """What is said to it; None when it was heard before, so that nothing happens."""
         parts = self.parts
-        if heard.at is not None and abs(parts.clock() - heard.at) > SIGNED_WITHIN:
-            raise Unauthorized("this was signed too long ago, or our clocks differ")
         with parts.database.writing() as session:
             chats.forget_heard(session, parts.clock() - _REMEMBERED)
             if not chats.first_time(session, ear.driver.name, heard.once, parts.clock()):
@@ -101,6 +113,19 @@ class Ears:
         )  # fmt: skip
         if any(judged is not Judged.FINE for judged in both):
             raise TooManyRequests("That is more than I can follow.", remedy="wait a minute")
+
+
+def say_late(ear: Ear, heard: Heard, message: Message) -> None:
+    """The answer by a call of ours; tried again where that may help, for seconds."""
+    for pause in _PAUSES:
+        time.sleep(pause)
+        try:
+            ear.driver.answer_late(heard, message)
+            return
+        except PowerError as error:
+            log.warning("chat_failed", receiver=ear.receiver, error=error.message)
+            if isinstance(error, PowerRefused):
+                return
 
 
 def _answer(

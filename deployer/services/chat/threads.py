@@ -19,13 +19,17 @@ from deployer.observe import log
 from deployer.services import receivers
 from deployer.services.chat import verbs
 from deployer.services.parts import Parts
+from deployer.services.sender import Mail
 from deployer.store import chats
+from deployer.store import deliveries as delivery_store
 from deployer.store import deployments as deployment_store
 from deployer.store.tables import ChatThread, HistoryEntry
 
 # Messages are changed at most this often: platforms allow about one call a second in a channel.
 _PACE = timedelta(seconds=3)
-_LEASE = timedelta(minutes=2)
+# Looking costs as well: of many messages, each is looked at less often.
+_LOOK = timedelta(milliseconds=50)
+_LEASE = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(minutes=10)
 # So long after the end, nobody waits for the news any more.
 _TOO_LATE = timedelta(hours=24)
@@ -55,11 +59,10 @@ def take(parts: Parts, room: int) -> list[str]:
         if not chats.threads_due(session, now, 1):
             return []
     with parts.database.writing() as session:
-        found = chats.threads_due(session, now, room)
-        for each in found:
-            each.lease_until = now + _LEASE
-            session.add(each)
-        return [each.id for each in found]
+        delivery_store.one_at_a_time(session)
+        ids = [each.id for each in chats.threads_due(session, now, room)]
+        chats.hold(session, ids, now + _LEASE)
+        return ids
 
 
 def update(parts: Parts, id_: str) -> None:
@@ -127,7 +130,8 @@ def _send(parts: Parts, driver: ChatDriver, news: _News) -> None:
         row.message, row.shown, row.said, row.failures, row.error = (
             message, news.looks, said, 0, None
         )  # fmt: skip
-        row.lease_until, row.not_before = None, parts.clock() + _PACE
+        pause = max(_PACE, _LOOK * chats.open_threads(session))
+        row.lease_until, row.not_before = None, parts.clock() + pause
         row.ended_at = parts.clock() if over else None
         session.add(row)
 
@@ -144,5 +148,10 @@ def _failed(parts: Parts, news: _News, error: DeployerError, *, hopeless: bool) 
         row.not_before = now + min(pause, _LONGEST_PAUSE)
         if hopeless or (news.ended_at is not None and now - news.ended_at > _TOO_LATE):
             row.ended_at = now
+        if isinstance(error, Busy):
+            delivery_store.pause(session, row.receiver, row.not_before)
         log.warning("chat_failed", receiver=row.receiver, error=error.message)
         session.add(row)
+
+
+MAIL = Mail("message", _LEASE, take, update, chats.hold)

@@ -1,16 +1,28 @@
-"""Receivers: who is told of deployments."""
+"""Receivers: who is told of deployments, and what became of it."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from fastapi import APIRouter
 
 from deployer.core.receivers import ReceiverSpec
 from deployer.errors import Invalid
-from deployer.services import people, receivers
+from deployer.services import deliveries, people, receivers
+from deployer.store import deliveries as delivery_store
 from deployer.store import receivers as receiver_store
 from deployer.web import views
 from deployer.web.dependencies import AddressDep, Admin, Operator, PartsDep, ReadingDep, WritingDep
-from deployer.web.operators.shared import API, Cursor, Json, Limit, Named, page, position_of
+from deployer.web.operators.shared import (
+    API,
+    Cursor,
+    Json,
+    Limit,
+    Named,
+    Search,
+    page,
+    position_of,
+)
 
 router = APIRouter(prefix=API)
 
@@ -58,5 +70,43 @@ def replace_receiver(
 def delete_receiver(
     name: Named, who: Admin, parts: PartsDep, session: WritingDep, address: AddressDep
 ) -> None:
-    receivers.delete(session, name)
+    receivers.delete(session, parts, name)
     people.audit(session, parts.clock(), who.name, "receiver.delete", name, address)
+
+
+@router.post("/receivers/{name}/test")
+def test_receiver(name: Named, who: Operator, parts: PartsDep, address: AddressDep) -> Json:
+    """Send an example now; `outcome` is sent, again (it may work later) or refused."""
+    tried = deliveries.test(parts, name, who.name)
+    with parts.database.writing() as session:
+        people.audit(
+            session, parts.clock(), who.name, "receiver.test", name, address,
+            outcome=tried["outcome"],
+        )  # fmt: skip
+    return tried
+
+
+@router.get("/deliveries")
+def list_deliveries(
+    _: Operator, session: ReadingDep, receiver: Search = None,
+    outcome: Literal["waiting", "sent", "refused", "expired", "failed"] | None = None,
+    limit: Limit = 100, cursor: Cursor = "",
+) -> Json:  # fmt: skip
+    """What receivers were told, newest first; `failed` is refused or expired."""
+    rows = delivery_store.page(
+        session, receiver=receiver, outcome=outcome, before=position_of(cursor) or None,
+        limit=limit + 1,
+    )  # fmt: skip
+    return page([(row.id, views.delivery(row)) for row in rows], limit)
+
+
+@router.post("/deliveries/{id_}/replay", status_code=201)
+def replay_delivery(
+    id_: Named, who: Operator, parts: PartsDep, session: WritingDep, address: AddressDep
+) -> Json:
+    """The same once more, with the same `notice_id`."""
+    row = deliveries.replay(session, parts, id_)
+    people.audit(
+        session, parts.clock(), who.name, "delivery.replay", id_, address, receiver=row.receiver
+    )
+    return views.delivery(row)
