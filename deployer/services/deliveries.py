@@ -6,7 +6,7 @@ At least once: what was sent just before a crash is sent again, with the id that
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -81,14 +81,14 @@ def _order(
     now = parts.clock()
     labels = deployment.snapshot["host"].get("labels", {})
     data = {**shown.deployment(deployment), "labels": labels, **more}
-    shown_as = _MESSAGE.dump_python(message, mode="json")
+    written = asdict(message)
     # Of two moves in one commit, the later one has the later id.
     at = now + timedelta(milliseconds=deployment.version)
     notice_id = new_id("msg", at)
     session.add_all(
         Delivery(
             id=new_id("dlv", at), notice_id=notice_id, happened_at=now, receiver=name,
-            deployment_id=deployment.id, event=event, data=data, message=shown_as, created_at=now,
+            deployment_id=deployment.id, event=event, data=data, message=written, created_at=now,
             not_before=now,
         )
         for name in names

@@ -13,11 +13,13 @@ from sqlalchemy import event as sql
 from sqlmodel import select
 
 from deployer.app import load_workflows
+from deployer.core.text import is_plain_line
 from deployer.observe import metrics
 from deployer.services import deliveries
 from deployer.services.people import Role
 from deployer.settings import Settings
 from deployer.store.tables import Delivery
+from tests.support.hostile import HOSTILE
 from tests.support.other import Other
 from tests.support.service import Service, ok
 
@@ -437,12 +439,12 @@ def test_a_receiver_can_be_tried(service: Service, noc: Other, status: int, outc
 
 @pytest.fixture
 def says(service: Service, tmp_path: Any) -> Any:
-    def queued(text: str, receiver: str = "noc") -> str:
+    def queued(text: str, receiver: str = "noc", **host: Any) -> str:
         step = json.dumps({"do": "notify", "with": {"receiver": receiver, "text": text}})
         lines = f"name: mine\nlabel: M\n'on':\n  queued: [{step}, {{do: power.boot_once}}]\n"
         (tmp_path / "mine.yaml").write_text(lines)
         service.parts.workflows.update(load_workflows(Settings(workflows=tmp_path)))
-        service.knows({"labels": {"rack": "a1"}}, workflow="mine")
+        service.knows({"labels": {"rack": "a1"}, **host}, workflow="mine")
         return service.queues()
 
     return queued
@@ -464,6 +466,23 @@ def test_a_workflow_tells_a_receiver_and_does_not_wait(
     with service.parts.database.reading() as session:
         message = session.exec(select(Delivery)).one().message
     assert (message["title"], message["lines"]) == ("web01 in a1 is next", ["Open the door."])
+
+
+@on_sqlite
+@pytest.mark.parametrize("name", HOSTILE)
+def test_t045_what_a_workflow_says_is_text(
+    service: Service, noc: Other, says: Any, name: str
+) -> None:
+    knows_receiver(service, noc)
+    # Half a character comes through no request; a template can make one.
+    half = name == "surrogate"
+    template = "half {{ '%c' % 55357 }}" if half else "{{ host.vars.motto }}"
+    id_ = says(template, vars={"motto": "" if half else HOSTILE[name]})
+    assert service.work() == ["notify", "power.boot_once"]
+    service.tells()
+    text = json.loads(noc.asked[0].body)["data"]["text"]
+    assert is_plain_line(text.replace("\n", "")) and len(text) <= 10_002
+    assert service.state(id_) == "booting"
 
 
 @on_sqlite

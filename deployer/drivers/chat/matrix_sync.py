@@ -119,7 +119,8 @@ def _addressed(said: Said, me: Me) -> str | None:
         return "".join(rest)
     # The longer one first, because one may begin with the other.
     names = sorted(filter(None, (me.user, me.name)), key=len, reverse=True)
-    name = f"@?(?:{'|'.join(map(re.escape, names))})"
+    either = (re.escape(name) if name[0] == "@" else f"@?{re.escape(name)}" for name in names)
+    name = f"(?:{'|'.join(either)})"
     address = re.match(rf"{name}([:,]|(?=\s)|$)", text)
     if address and (said.mentions or address[1] or address[0] == me.user):
         return text[address.end() :]

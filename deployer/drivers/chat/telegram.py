@@ -6,6 +6,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
 
@@ -103,11 +104,13 @@ class Telegram(ChatDriver):
         said = None if reply.own else alert(message)
         if said is None:
             self._say(heard, message)
+            with suppress(PowerError):  # what is to be seen is there
+                self._bot.call("answerCallbackQuery", _seen(reply))
+            return
         try:
             self._bot.call("answerCallbackQuery", _seen(reply, said))
         except PowerRefused:  # it was pressed too long ago
-            if said is not None:
-                self._say(heard, message)
+            self._say(heard, message)
 
     def _say(self, heard: Heard, message: Message) -> None:
         reply = Reply.of(heard)

@@ -142,6 +142,14 @@ def test_a_message_is_for_us_by_our_prefix_our_name_or_a_mention(
         ear.texts(*([] if heard is None else [heard]), "help")
 
 
+def test_a_name_that_the_id_begins_with_is_not_all_of_it(home: Homeserver) -> None:
+    home.name = "deployer"
+    with listening(home) as ear:
+        home.say(ALICE, OPS, "@deployer:example.org: status")
+        home.say(ALICE, OPS, "deployer: help")
+        ear.texts("status", "help")
+
+
 def test_in_a_room_with_nobody_else_everything_is_for_us_and_private(home: Homeserver) -> None:
     with listening(home) as ear:
         home.say(ALICE, DIRECT, "status web01")
@@ -262,6 +270,9 @@ def test_what_no_client_sends_is_passed_over(home: Homeserver) -> None:
             "origin_server_ts": int(time.time() * 1000), **wrong,
         }  # fmt: skip
         answers.append({"rooms": {"join": {OPS: {"timeline": {"events": [event]}}}}})
+    # A homeserver that does not filter.
+    event = {**event, "type": "m.room.message"}
+    answers.append({"rooms": {"join": {"!other:example.org": {"timeline": {"events": [event]}}}}})
     with listening(home) as ear:
         home.faults += [Answer(200, {"next_batch": f"s{len(home.events)}", **a}) for a in answers]
         until(lambda: not home.faults)

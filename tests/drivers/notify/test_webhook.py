@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from deployer.drivers import tls
 from deployer.drivers.chat.base import Busy
@@ -104,6 +105,17 @@ def test_headers_of_ones_own_may_be_secrets(other: Other) -> None:
     assert headers["idempotency-key"] == what.id and "webhook-signature" not in headers
 
 
+def test_a_secret_is_not_sent_in_the_clear_whoever_names_the_url(other: Other) -> None:
+    given = {"url": {"secret": "url"}, "headers": {"Authorization": {"secret": "noc"}}}
+    with pytest.raises(PowerRefused, match="in the clear"):
+        driver(Json, given, url=other.url, noc="Bearer s3cret").send(notice())
+    assert other.asked == []
+    with pytest.raises(ValidationError, match="in the clear"):
+        Json.Settings.model_validate({**given, "url": other.url})
+    with pytest.raises(ValidationError, match="X-Team"):
+        Json.Settings.model_validate({"url": other.url, "headers": {"X-Team": "Küche"}})
+
+
 @pytest.mark.parametrize("kind", ["sent", "refused", "cut", "no url"])
 def test_the_path_of_a_url_that_is_a_secret_is_not_shown(other: Other, kind: str) -> None:
     notifier = webhook(other, url={"secret": "url"})
@@ -123,7 +135,14 @@ def test_the_path_of_a_url_that_is_a_secret_is_not_shown(other: Other, kind: str
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("120", 120), ("0", 0), ("99999999999999999999", 10**6), ("soon", None), ("-5", None)],
+    [
+        ("120", 120),
+        ("0", 0),
+        ("99999999999999999999", 10**6),
+        ("soon", None),
+        ("-5", 0),
+        ("nan", None),
+    ],
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_f050_it_says_when_to_come_back(

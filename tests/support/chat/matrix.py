@@ -42,7 +42,7 @@ class Homeserver(Platform):
 
     def __init__(self, *, limits: bool = False) -> None:
         super().__init__()
-        self.limits, self.token = limits, TOKEN
+        self.limits, self.token, self.name = limits, TOKEN, "Deployer"
         self.rooms = {OPS: {BOT, ALICE, BOB}, DIRECT: {BOT, ALICE}}
         self.events: list[dict[str, Any]] = []
         self.invitations: dict[str, int] = {}
@@ -123,7 +123,7 @@ class Homeserver(Platform):
             case "GET", ["account", "whoami"]:
                 return Answer(body={"user_id": BOT, "is_guest": False, "device_id": "XNJGLBAHZH"})
             case "GET", ["profile", user, "displayname"] if user == BOT:
-                return Answer(body={"displayname": "Deployer"})
+                return Answer(body={"displayname": self.name})
             case "GET", ["sync"]:
                 return self._sync(asked.query)
             case "GET", ["rooms", room, "joined_members"] if BOT in self.rooms.get(room, ()):
