@@ -564,6 +564,15 @@ def test_what_was_not_heard_to_the_end_is_said_again(telegram: Telegram, asking:
         assert listening.wait(2) == ["one", "two"]
 
 
+def test_whoever_stops_leaves_the_rest_to_the_next(telegram: Telegram, asking: Driver) -> None:
+    telegram.types("one")
+    telegram.types("two")
+    heard: list[Heard] = []
+    asking.listen(heard.append, lambda: bool(heard))
+    assert [each.text for each in heard] == ["one"]
+    assert [each["message"]["text"] for each in telegram.updates] == ["two"]
+
+
 def test_a_webhook_in_the_way_is_named(telegram: Telegram, asking: Driver) -> None:
     telegram.webhook = True
     with pytest.raises(PowerRefused, match="409 Conflict: can't use getUpdates") as refused:
