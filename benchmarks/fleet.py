@@ -25,7 +25,7 @@ from deployer.store import images
 from deployer.store.tables import Deployment, Host, HostMac
 
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5p1gk0wU4bJ7yqT8rXq3o9m0Yy0c2y6s7k5p1gk0wU ops"
-PROFILE = {
+PROFILE: dict[str, Any] = {
     "name": "debian-12-image", "os": "image", "release": "debian-12", "verify": False,
     "users": [{"name": "ops", "sudo": True, "ssh_keys": [_KEY]}],
 }  # fmt: skip
@@ -83,7 +83,7 @@ def _register_images(parts: Parts, media: Path) -> None:
 def _example(parts: Parts) -> dict[str, Any]:
     """A row of `deployments` that waits for its machine, made by the service's own code."""
     spec = HostSpec.model_validate({"name": "example", "macs": [mac(0)]})
-    request = deployments.Request("example", PROFILE["name"], {}, "benchmark")  # type: ignore[arg-type]
+    request = deployments.Request("example", PROFILE["name"], {}, "benchmark")
     with parts.database.writing() as session:
         inventory.save_host(session, parts, None, spec)
         inventory.save_profile(session, parts, None, ProfileSpec.model_validate(PROFILE))

@@ -19,7 +19,7 @@ from dbos import DBOS, SetWorkflowID
 
 from deployer.errors import Unavailable
 from deployer.observe import log, metrics
-from deployer.services import deadlines, deliveries, effects, lanes, workers
+from deployer.services import deadlines, deliveries, effects, housekeeping, lanes, workers
 from deployer.services.chat import threads
 from deployer.services.chat.hear import Ears
 from deployer.services.chat.listeners import Listeners
@@ -32,8 +32,8 @@ _AT_ONCE = 128
 _OUTBOX_SECONDS = 0.2
 _DEADLINE_SECONDS = 1.0
 _MAIL_SECONDS = 0.5
-_TIDY_SECONDS = 60.0
 _LEASE_SECONDS = 5.0
+_HOUSEKEEPING_SECONDS = 60.0
 _LEASE = timedelta(seconds=30)
 _BACK_OFF_LIMIT = 30.0
 _TRIES = 6
@@ -121,9 +121,9 @@ class Worker:
             deliver,
             talk,
             Background("listeners", self._listeners.mind, _LEASE_SECONDS),
-            Background("old_deliveries", lambda: deliveries.tidy(parts), _TIDY_SECONDS),
             Background("deadlines", lambda: deadlines.expire(parts), _DEADLINE_SECONDS),
             Background("leases", self._mind_leases, _LEASE_SECONDS),
+            Background("housekeeping", lambda: housekeeping.tidy(parts), _HOUSEKEEPING_SECONDS),
         ]
 
     def start(self) -> None:

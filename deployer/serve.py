@@ -33,6 +33,10 @@ _EFFECTS_SECONDS = 2
 class _Server(uvicorn.Server):
     """Leaves signals to us: there are two servers in this process, and they stop together."""
 
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self.listener = listener
+
     def capture_signals(self) -> Any:
         return nullcontext()
 
@@ -81,7 +85,6 @@ def _server(app: ASGIApp, listen: str, setting: str) -> _Server:
         timeout_keep_alive=15,
         http=BoundedProtocol,
     )
-    server = _Server(config)
     try:
         listener = config.bind_socket()
     except SystemExit:
@@ -93,8 +96,7 @@ def _server(app: ASGIApp, listen: str, setting: str) -> _Server:
     # uvicorn's own listener lacks it: head and body are two writes, and on a connection that is
     # kept the second would wait for the client's delayed acknowledgement, 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server.sockets = [listener]  # type: ignore[attr-defined]
-    return server
+    return _Server(config, listener)
 
 
 def _allow_connections() -> None:
@@ -146,9 +148,7 @@ async def _run(servers: list[_Server], worker: Worker | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    await asyncio.gather(
-        *(server.serve(sockets=server.sockets) for server in servers)  # type: ignore[attr-defined]
-    )
+    await asyncio.gather(*(server.serve([server.listener]) for server in servers))
 
 
 def work(parts: Parts) -> None:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deployer.core.lifecycle import PATIENCE, PATIENCE_WITHOUT_POWER_CONTROL, State
+from deployer.core.sizes import Size
 from deployer.errors import ConfigurationError
 
 PREFIX = "DEPLOYER_"
@@ -206,6 +207,12 @@ class Settings(BaseSettings):
         le=100_000,
         description="Ceiling on new deployments per hour for the whole service; runaway automation"
         " stops here.",
+    )
+    logs_total: Size = Field(
+        default=2**30,
+        description="What the logs that installers sent may take in the database, such as 1GiB:"
+        " 16 MiB for one deployment, and this for all. Beyond it the oldest go, those of unfinished"
+        " deployments last.",
     )
     netboot_dir: Path = Field(
         default=Path("/var/lib/deployer-netboot"),

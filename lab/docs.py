@@ -5,7 +5,6 @@ A block between `<!-- NAME: generated -->` and `<!-- end -->` belongs to this fi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,7 +15,6 @@ import yaml
 from pydantic import BaseModel
 
 from deployer.answers.families import Catalogue, load_model
-from deployer.core.chat import Message
 from deployer.core.effects import KINDS
 from deployer.core.explain import show_duration
 from deployer.core.families import Family
@@ -33,14 +31,13 @@ from deployer.core.lifecycle import (
 from deployer.core.network import Network
 from deployer.core.profiles import DISKS_OF, AnswerFile, ProfileSpec, SecretRef
 from deployer.core.workflows import Step, Workflow
-from deployer.drivers.chat import discord_embed, teams_cards, telegram_text
 from deployer.drivers.power.base import Context, PowerDriver
 from deployer.drivers.redfish import products
 from deployer.netboot.loaders import CLIENTS, Loader, Offer, choose, standard
 from deployer.services.parts import POWER_DRIVERS
 from deployer.services.power import check
 from deployer.settings import PREFIX, Settings
-from tests.support.chat.examples import EXAMPLES
+from lab import chat_docs
 
 ROOT = Path(__file__).parent.parent
 CATALOGUE = Catalogue([ROOT / "answerfiles"])
@@ -279,6 +276,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "states": states, "patience": patience, "settings": settings, "loaders": loaders,
     "os_support": os_support, "os_proof": os_proof, "media": media, "effects": effects,
     "power": power, "redfish": redfish,
+    "chat_commands": lambda: _table(chat_docs.commands()),
+    "chat_platforms": lambda: _table(chat_docs.platforms()),
+    "chat_messages": chat_docs.messages,
     **{f"workflow_{each.name}": partial(workflow, each) for each in WORKFLOWS},
 }  # fmt: skip
 
@@ -292,26 +292,12 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-# Per chat platform: a message as the JSON that is sent.
-CHATS: dict[str, Callable[[Message], Any]] = {
-    "teams": lambda message: json.loads(teams_cards.activity(message, "Deployer")),
-    "discord": discord_embed.payload,
-    "telegram": telegram_text.params,
-}
-
-
-def chat_payloads(name: str) -> str:
-    """docs/chat/NAME.json: three messages as this platform is sent them."""
-    shown = {title: CHATS[name](message) for title, message in EXAMPLES.items()}
-    return json.dumps(shown, ensure_ascii=False, indent=1) + "\n"
-
-
 def main() -> None:
     for page in pages():
         page.write_text(with_current_blocks(page.read_text(encoding="utf-8")), encoding="utf-8")
-    for name in CHATS:
+    for name in chat_docs.DRAWN:
         file = ROOT / "docs" / "chat" / f"{name}.json"
-        file.write_text(chat_payloads(name), encoding="utf-8")
+        file.write_text(chat_docs.payloads(name), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ from deployer.core.receivers import ReceiverSpec
 from deployer.core.workflows import Workflow
 from deployer.drivers import chat
 from deployer.plugins import find
-from deployer.services import power
-from deployer.services.parts import POWER_DRIVERS
+from deployer.services import power, receivers
+from deployer.services.parts import NOTIFY_DRIVERS, POWER_DRIVERS
 from deployer.web import operators
-from lab import docs
+from lab import chat_docs, docs
 from tests.support.power import host
 from tests.support.routes import walk
 
@@ -31,14 +31,14 @@ def test_generated_parts_are_current(page: Path) -> None:
     assert text == docs.with_current_blocks(text)
 
 
-@pytest.mark.parametrize("name", docs.CHATS)
+@pytest.mark.parametrize("name", chat_docs.DRAWN)
 def test_the_payloads_of_chats_are_current(name: str) -> None:
     """Otherwise: `make golden`."""
     file = docs.ROOT / "docs" / "chat" / f"{name}.json"
-    assert file.read_text(encoding="utf-8") == docs.chat_payloads(name)
+    assert file.read_text(encoding="utf-8") == chat_docs.payloads(name)
 
 
-@pytest.mark.parametrize("name", docs.CHATS)
+@pytest.mark.parametrize("name", chat_docs.DRAWN)
 def test_the_page_of_a_chat_has_a_receiver_that_is_taken(name: str) -> None:
     text = (docs.ROOT / "docs" / "chat" / f"{name}.md").read_text(encoding="utf-8")
     block = re.search(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
@@ -71,6 +71,17 @@ def test_a_picture_shows_every_step_and_who_moves_it_on() -> None:
 def test_the_page_on_power_has_an_example_for_each_driver_that_is_taken() -> None:
     drivers = [power.check(host(**settings)) and settings["driver"] for settings in EXAMPLES]
     assert sorted([*drivers, "fake"]) == sorted(POWER_DRIVERS)
+
+
+def test_the_page_on_notifications_has_an_example_for_each_type_that_is_taken() -> None:
+    text = (docs.ROOT / "docs" / "notifications.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(kind: receiver\n.*?)^```", text, re.DOTALL | re.MULTILINE)
+    given = [load_one(block, "notifications.md") for block in blocks]
+    specs = [ReceiverSpec.model_validate({k: v for k, v in each.items() if k != "kind"})
+             for each in given]  # fmt: skip
+    for spec in specs:
+        receivers.check(spec)
+    assert {spec.type for spec in specs} == set(NOTIFY_DRIVERS)
 
 
 @every_page

@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from deployer.core.bootspec import BootDecision, InstallerBoot, KernelArgument, LocalBoot
-
-# Where loaders of installed systems are found, the removable path first: every installer here
-# writes it, and it needs no entry in the firmware.
-LOADER_PATHS = (
-    "/EFI/BOOT/BOOTX64.EFI",
-    "/EFI/BOOT/BOOTAA64.EFI",
-    "/EFI/debian/shimx64.efi",
-    "/EFI/debian/grubx64.efi",
-    "/EFI/Microsoft/Boot/bootmgfw.efi",
+from deployer.core.bootspec import (
+    EFI_LOADERS,
+    BootDecision,
+    InstallerBoot,
+    KernelArgument,
+    LocalBoot,
 )
 
 
@@ -77,7 +73,7 @@ def _local(boot: LocalBoot) -> str:
     return "\n".join(
         [
             'if [ "$grub_platform" = efi ]; then',
-            f"  for file in {' '.join(LOADER_PATHS)}; do",
+            f"  for file in {' '.join(EFI_LOADERS)}; do",
             "    if search --no-floppy --set=root --file $file; then chainloader $file; boot; fi",
             "  done",
             "fi",

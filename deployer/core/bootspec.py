@@ -13,6 +13,24 @@ _ARGUMENT_NAME = re.compile(
     r"-?[A-Za-z0-9][A-Za-z0-9._/:-]{0,99}|https?://[A-Za-z0-9._/:\[\]-]{1,400}", re.ASCII
 )
 
+# Where installed systems have their loader on an EFI system partition, the removable path first:
+# every installer here writes it, and it needs no entry in the firmware.
+EFI_LOADERS = (
+    "/EFI/BOOT/BOOTX64.EFI",
+    "/EFI/BOOT/BOOTAA64.EFI",
+    "/EFI/debian/shimx64.efi",
+    "/EFI/debian/grubx64.efi",
+    "/EFI/ubuntu/shimx64.efi",
+    "/EFI/redhat/shimx64.efi",
+    "/EFI/centos/shimx64.efi",
+    "/EFI/rocky/shimx64.efi",
+    "/EFI/almalinux/shimx64.efi",
+    "/EFI/fedora/shimx64.efi",
+    "/EFI/opensuse/shim.efi",
+    "/EFI/sles/shim.efi",
+    "/EFI/Microsoft/Boot/bootmgfw.efi",
+)
+
 
 @dataclass(frozen=True)
 class KernelArgument:

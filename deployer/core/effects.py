@@ -98,14 +98,17 @@ class Notify(Arguments):
 class Kind:
     """`repeatable`: a second time does no harm. A power cycle does: it may kill an installer.
 
-    `limited`: goes to a BMC, so not more at once than racks and BMCs bear. `outward`: goes to
-    somebody else than the machine, and so is allowed when a deployment has ended.
+    `limited`: goes to a BMC, so not more at once than racks and BMCs bear. `restarts` the machine,
+    which then comes to us: so it is pointless once it has come, and not all do it in one minute.
+    `outward`: goes to somebody else than the machine, and so is allowed when a deployment has
+    ended.
     """
 
     summary: str
     takes: type[Arguments] = Arguments
     repeatable: bool = True
     limited: bool = False
+    restarts: bool = False
     outward: bool = False
 
 
@@ -115,7 +118,9 @@ KINDS: dict[str, Kind] = {
     "power.boot_once": Kind(
         "sets the next start to the network, and reads it back; reports `start`", limited=True
     ),
-    "power.cycle": Kind("restarts the machine, or switches it on", repeatable=False, limited=True),
+    "power.cycle": Kind(
+        "restarts the machine, or switches it on", repeatable=False, limited=True, restarts=True
+    ),
     "power.off": Kind("switches the machine off", limited=True),
     "ssh.run": Kind(
         "runs a command on the installed system; in `queued`, on the one that still runs",
@@ -132,6 +137,12 @@ KINDS: dict[str, Kind] = {
     "webhook": Kind("sends the deployment, signed", Webhook, outward=True),
     NOTIFY: Kind("tells a receiver, and does not wait for it", Notify, outward=True),
 }
+
+
+def kind_of(name: str) -> Kind:
+    """Of an effect that was ordered; by a newer version than this, it may be one of no known kind,
+    of which nothing is promised."""
+    return KINDS.get(name, Kind("is not known to this version", repeatable=False))
 
 
 def secrets_in(name: str, args: dict[str, Any]) -> Iterator[tuple[str, str]]:

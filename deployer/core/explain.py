@@ -31,12 +31,16 @@ _REFUSED = {"boot_refused", "other_uuid", "other_serial", "second_claimant"}
 # From `dhcp_script` on they come from our own DHCP and TFTP server, and the first is the furthest
 # step that the machine was seen to take.
 _MARKS = (
+    "workflow_missing",
     "approval_needed", "boot_script", "restarted", "boot_refused", "dhcp_script", "tftp_missing",
     "tftp_timeout", "tftp_read", "dhcp_ack", "proxy_file", "dhcp_no_file", "proxy_offer",
     "dhcp_offer", "dhcp_no_address", "dhcp_ignored", "dhcp_discover",
 )  # fmt: skip
 # No line at all, while our own DHCP server was there to see one.
 _NOT_SEEN = "not_seen"
+_NO_WORKFLOW = (
+    "the file of its workflow, {workflow}, was taken away: put it back, then `deployer retry`",
+)
 
 # By what was seen within the state, most likely first. Written for the person at the rack.
 _CAUSES: dict[tuple[State, str | None], tuple[str, ...]] = {
@@ -44,6 +48,7 @@ _CAUSES: dict[tuple[State, str | None], tuple[str, ...]] = {
         "no worker runs: look at /readyz and start `deployer worker`",
         "the BMC does not answer: try its address and login by hand",
     ),
+    (State.QUEUED, "workflow_missing"): _NO_WORKFLOW,
     (State.QUEUED, "approval_needed"): (
         "its workflow waits for a person: `deployer approve HOST`",
     ),
@@ -151,6 +156,7 @@ _CAUSES: dict[tuple[State, str | None], tuple[str, ...]] = {
         "SSH is not reachable from here: firewall, route, or an address that changed",
         "no worker runs: look at /readyz",
     ),
+    (State.VERIFYING, "workflow_missing"): _NO_WORKFLOW,
 }
 
 

@@ -6,6 +6,7 @@ followed, and nothing of an answer but its status and Retry-After is kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -86,10 +87,14 @@ def _checked(call: Call) -> Any:
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """How long the other side wants us to wait (RFC 9110, 10.2.3); None when it does not say."""
+    """How long the other side wants us to wait (RFC 9110, 10.2.3; Discord's has fractions); None
+    when it does not say."""
     said = headers.get("retry-after", "").strip()
-    if said.isascii() and said.isdigit():
-        return timedelta(seconds=min(int(said[:9]), 10**6))
+    try:
+        seconds = float(said)
+        return timedelta(seconds=max(0, min(seconds, 10**6))) if math.isfinite(seconds) else None
+    except ValueError:
+        pass
     try:
         at = parsedate_to_datetime(said)
     except ValueError:

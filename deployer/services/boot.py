@@ -17,7 +17,7 @@ from deployer.core.bootspec import BootDecision, InstallerBoot, LocalBoot
 from deployer.core.inventory import Firmware, HostSpec, LocalBootMethod
 from deployer.core.lifecycle import State
 from deployer.observe import boot_count, log
-from deployer.services import deployments, local_boot, network_boot, people
+from deployer.services import deployments, local_boot, network_boot, people, rendering
 from deployer.services.parts import Parts
 from deployer.store import boots, hosts, images
 from deployer.store import deployments as store
@@ -215,8 +215,8 @@ def _installer(parts: Parts, deployment: Deployment, asking: Asking) -> Installe
     snapshot = Snapshot.from_json(deployment.snapshot)
     request = asking.request
     machine = Machine(request.mac, request.uuid, request.serial, asking.firmware)
-    context = deployments.context_of(parts, snapshot, deployment.id, deployment.vars, machine)
-    return prepare.boot(deployments.family_of(parts, snapshot.profile), context)
+    context = rendering.context_of(parts, snapshot, deployment.id, deployment.vars, machine)
+    return prepare.boot(rendering.family_of(parts, snapshot.profile), context)
 
 
 def too_many_requests(parts: Parts, address: str) -> None:

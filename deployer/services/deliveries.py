@@ -6,7 +6,7 @@ At least once: what was sent just before a crash is sent again, with the id that
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -17,16 +17,18 @@ from sqlmodel import Session
 from deployer.core.chat import Message, Tone
 from deployer.core.ids import new_id
 from deployer.core.lifecycle import State
-from deployer.core.receivers import APPROVAL, ReceiverSpec
+from deployer.core.receivers import ReceiverSpec
 from deployer.core.text import printable
 from deployer.drivers.chat.base import Busy, ChatDriver
 from deployer.drivers.notify.base import Notice
 from deployer.errors import Conflict, NotFound, PowerError, PowerRefused
 from deployer.observe import log, metrics
 from deployer.services import receivers, shown
+from deployer.services.chat import words
 from deployer.services.parts import CHAT_DRIVERS, NOTIFY_DRIVERS, Parts
 from deployer.services.sender import Mail
 from deployer.store import deliveries as store
+from deployer.store import deployments as deployment_store
 from deployer.store.tables import Delivery, Deployment, Receiver
 
 LEASE = timedelta(seconds=30)
@@ -51,21 +53,18 @@ def tell(session: Session, parts: Parts, deployment: Deployment, event: str) -> 
     ]
     wanting = [s.name for s in specs if event in s.when.events and s.when.fits(labels)]
     if wanting:
-        message = told(deployment, event)
+        message = _told(session, parts, deployment)
         _order(session, parts, deployment, wanting, event, message)
 
 
-def told(deployment: Deployment, event: str) -> Message:
-    """The words for people."""
-    name = deployment.host_name
-    if event == APPROVAL:
-        waits = f"{name} waits for an approval"
-        return Message(waits, Tone.ASKING, types=(f"deployer approve {name}",))
-    tones = {State.READY: Tone.GOOD, State.FAILED: Tone.BAD, State.CANCELLED: Tone.PLAIN}
-    lines = (deployment.cause,) if deployment.cause else ()
-    facts = (("profile", deployment.profile_name), ("asked for by", deployment.requested_by))
-    tone = tones.get(State(event), Tone.WORKING)
-    return Message(f"{name}: {event}", tone, lines=lines, facts=facts)
+def _told(session: Session, parts: Parts, deployment: Deployment) -> Message:
+    """The words for people, who cannot press a button there, and have a terminal."""
+    history = deployment_store.history(session, deployment.id)
+    message = words.told(deployment, history, {}, parts.clock())
+    types = message.types
+    if words.awaits_approval(history):
+        types = (f"deployer approve {deployment.host_name}",)
+    return replace(message, buttons=(), types=types)
 
 
 def say(session: Session, parts: Parts, deployment: Deployment, receiver: str, text: str) -> None:
@@ -82,14 +81,14 @@ def _order(
     now = parts.clock()
     labels = deployment.snapshot["host"].get("labels", {})
     data = {**shown.deployment(deployment), "labels": labels, **more}
-    words = _MESSAGE.dump_python(message, mode="json")
+    written = asdict(message)
     # Of two moves in one commit, the later one has the later id.
     at = now + timedelta(milliseconds=deployment.version)
     notice_id = new_id("msg", at)
     session.add_all(
         Delivery(
             id=new_id("dlv", at), notice_id=notice_id, happened_at=now, receiver=name,
-            deployment_id=deployment.id, event=event, data=data, message=words, created_at=now,
+            deployment_id=deployment.id, event=event, data=data, message=written, created_at=now,
             not_before=now,
         )
         for name in names
@@ -171,7 +170,7 @@ def _sent(parts: Parts, name: str, notice: Notice) -> str:
 
 def _post(driver: ChatDriver, notice: Notice) -> str:
     channel = driver.channel_of(driver.settings)
-    if channel is None:
+    if not channel:
         raise PowerRefused("settings.channel is not set, so there is nowhere to say it")
     return f"posted as {driver.post(channel, notice.message)}"
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlmodel import Session
 
 from deployer.answers.context import Snapshot
-from deployer.core.effects import APPROVE, KINDS, NOTIFY, Command
+from deployer.core.effects import APPROVE, NOTIFY, Command, kind_of
 from deployer.core.lifecycle import UNFINISHED, Event, State
 from deployer.core.text import printable
 from deployer.core.workflows import Step
@@ -213,13 +213,16 @@ def perform(parts: Parts, effect_id: str, offer: int = 0) -> None:
     begun = _begin(parts, effect_id, offer)
     if begun is None:
         return
-    effect, deployment = begun
+    effect, deployment, interrupted = begun
     try:
-        outcome = _forbidden(parts, deployment) or ACTS[effect.name](parts, deployment, effect)
+        if interrupted:
+            outcome = _interrupted(parts, deployment, effect)
+        else:
+            outcome = _forbidden(parts, deployment) or ACTS[effect.name](parts, deployment, effect)
     except PowerRefused as error:
         outcome = Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {error.message}")
     except (PowerError, TryAgain) as error:
-        if _tries_later(parts, effect, deployment, str(error)):
+        if not interrupted and _tries_later(parts, effect, deployment, str(error)):
             return
         cause = f"{effect.name}: {error} (after {effect.attempts} tries)"
         outcome = Outcome({}, Event.EFFECT_FAILED, cause)
@@ -228,7 +231,7 @@ def perform(parts: Parts, effect_id: str, offer: int = 0) -> None:
         log.error("effect_crashed", effect=effect.name, deployment=deployment.id, exc_info=True)
         cause = printable(f"{effect.name}: {type(error).__name__}: {error}")
         outcome = Outcome({}, Event.EFFECT_FAILED, cause)
-    _finish(parts, effect_id, offer, outcome)
+    _finish(parts, begun, outcome)
 
 
 def _forbidden(parts: Parts, deployment: Deployment) -> Outcome | None:
@@ -251,40 +254,44 @@ def _ours(session: Session, effect_id: str, offer: int) -> Effect | None:
     return effect
 
 
-def _begin(parts: Parts, effect_id: str, offer: int) -> tuple[Effect, Deployment] | None:
-    """Mark it begun; None when there is nothing to do (any more)."""
+class _Begun(NamedTuple):
+    """`interrupted`: a worker died over it, and it may not be repeated."""
+
+    effect: Effect
+    deployment: Deployment
+    interrupted: bool
+
+
+def _begin(parts: Parts, effect_id: str, offer: int) -> _Begun | None:
+    """Mark it begun; None when there is nothing to do (any more).
+
+    Nothing here may fail but the database: what does is offered again, and fails again.
+    """
     with parts.database.writing() as session:
         effect = _ours(session, effect_id, offer)
         if effect is None:
             return None
         deployment = deployments.find(session, effect.deployment_id, lock=True)
-        repeated = effect.started_at is not None
+        interrupted = effect.started_at is not None and not kind_of(effect.name).repeatable
         now = parts.clock()
         if State(deployment.state) not in UNFINISHED and not _belongs_here(effect, deployment):
             effect.ended_at, effect.error = now, "not needed any more: the deployment has ended"
-        elif effect.name == "power.cycle" and deployment.boot_count:
+        elif kind_of(effect.name).restarts and deployment.boot_count:
             effect.ended_at, effect.error = now, "not needed any more: the machine has come"
             _next_step(session, parts, deployment, effect)
-        elif repeated and not KINDS[effect.name].repeatable:
-            effect.ended_at, effect.error = now, _INTERRUPTED
-            deployments.note(
-                session, deployment, "effect_interrupted", "service", now, effect=effect.name
-            )
-            _report(session, parts, deployment, effect, _interrupted(parts, deployment, effect))
-            session.add(deployment)
-        else:
+        elif not interrupted:
             effect.started_at, effect.attempts = now, effect.attempts + 1
         session.add(effect)
-        return None if effect.ended_at else (effect, deployment)
+        return None if effect.ended_at else _Begun(effect, deployment, interrupted)
 
 
 _INTERRUPTED = "interrupted; whether it was done is not known"
 
 
 def _interrupted(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
-    """Its worker died over it. A machine that may have been restarted is waited for, as after a BMC
-    that did not say; anything else has failed."""
-    if effect.name == "power.cycle":
+    """A machine that may have been restarted is waited for, as after a BMC that did not say;
+    anything else has failed."""
+    if kind_of(effect.name).restarts:
         said = {"power": _INTERRUPTED, "unclear": True}
         return _restarted(parts, deployment, _driver(parts, deployment), said)
     return Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {_INTERRUPTED}")
@@ -292,7 +299,7 @@ def _interrupted(parts: Parts, deployment: Deployment, effect: Effect) -> Outcom
 
 def _belongs_here(effect: Effect, deployment: Deployment) -> bool:
     """Ordered by the very end of its deployment, and no machine is touched for it."""
-    return KINDS[effect.name].outward and effect.state == deployment.state
+    return kind_of(effect.name).outward and effect.state == deployment.state
 
 
 def _tries_later(parts: Parts, effect: Effect, deployment: Deployment, error: str) -> bool:
@@ -319,19 +326,25 @@ USUAL = Step(do="power.off")
 LONGEST_PAUSE = timedelta(minutes=10)
 
 
-def _finish(parts: Parts, effect_id: str, offer: int, outcome: Outcome) -> None:
+def _finish(parts: Parts, begun: _Begun, outcome: Outcome) -> None:
     """Effect, history line, the move that it reports, and the next step are one commit."""
     with parts.database.writing() as session:
-        effect = _ours(session, effect_id, offer)
+        effect = _ours(session, begun.effect.id, begun.effect.offer)
         if effect is None:
             return
-        effect.ended_at, effect.error = parts.clock(), outcome.cause
+        now = parts.clock()
+        effect.ended_at, effect.error = now, outcome.cause
         session.add(effect)
         deployment = deployment_store.get(session, effect.deployment_id, lock=True)
         if deployment is None:
             return
         metrics.effects.labels(effect.name, "failed" if outcome.cause else "done").inc()
         log.info("effect", deployment=deployment.id, effect=effect.name, cause=outcome.cause)
+        if begun.interrupted:
+            effect.error = outcome.cause or _INTERRUPTED
+            deployments.note(
+                session, deployment, "effect_interrupted", "service", now, effect=effect.name
+            )
         _report(session, parts, deployment, effect, outcome)
         session.add(deployment)
 

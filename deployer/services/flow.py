@@ -16,13 +16,17 @@ from deployer.services.parts import Parts
 from deployer.store.tables import Deployment, Effect
 
 
-def workflow_of(parts: Parts, deployment: Deployment) -> Workflow:
-    return parts.workflows[deployment.snapshot["workflow"]]
+def workflow_of(parts: Parts, deployment: Deployment) -> Workflow | None:
+    """None when an operator has taken its file away meanwhile: no machine's call, and no other
+    deployment, must fail for that."""
+    return parts.workflows.get(deployment.snapshot["workflow"])
 
 
 def next_step(parts: Parts, deployment: Deployment, after: int) -> tuple[int, Step] | None:
     """The first that applies behind the step number `after` of the state that it is in."""
     workflow = workflow_of(parts, deployment)
+    if workflow is None:
+        return None
     holding = {c for c in workflow.conditions() if _holds(parts, deployment, c)}
     steps = workflow.steps(State(deployment.state), holding)
     return next(((number, step) for number, step in steps if number > after), None)
@@ -50,8 +54,7 @@ def variables(deployment: Deployment) -> dict[str, Any]:
 
 def patience(parts: Parts, deployment: Deployment, state: State) -> timedelta:
     """How long it may stay in `state`: by its workflow, else by the settings."""
-    # An operator may have taken the file away meanwhile; a machine's call must not fail for it.
-    workflow = parts.workflows.get(deployment.snapshot["workflow"])
+    workflow = workflow_of(parts, deployment)
     if workflow is not None and state in workflow.patience:
         return workflow.patience[state]
     spec = HostSpec.model_validate(deployment.snapshot["host"])
@@ -71,7 +74,7 @@ def would_overwrite(parts: Parts, workflow: str) -> bool:
 
 def longest(parts: Parts, deployment: Deployment) -> timedelta:
     """How long `installing` may last in all while its machine reports progress."""
-    workflow = parts.workflows.get(deployment.snapshot["workflow"])
+    workflow = workflow_of(parts, deployment)
     if workflow is not None and workflow.longest is not None:
         return workflow.longest
     return PROGRESS_LIMIT * patience(parts, deployment, State.INSTALLING)
@@ -96,7 +99,8 @@ def order(
 
 def step_of(parts: Parts, deployment: Deployment, effect: Effect) -> Step | None:
     """The step that ordered this effect, as the workflow's file has it now."""
-    if effect.step is None or effect.state is None:
+    workflow = workflow_of(parts, deployment)
+    if workflow is None or effect.step is None or effect.state is None:
         return None
-    found = workflow_of(parts, deployment).step(State(effect.state), effect.step)
+    found = workflow.step(State(effect.state), effect.step)
     return found if found is not None and found.do == effect.name else None

@@ -12,7 +12,7 @@ from deployer.answers import prepare
 from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
 from deployer.errors import Conflict, Forbidden, Invalid, NotFound
-from deployer.services import deployments, driver_settings, power
+from deployer.services import driver_settings, power, rendering
 from deployer.services.parts import Parts
 from deployer.store import deployments as deployment_store
 from deployer.store import hosts, images, profiles
@@ -123,9 +123,9 @@ def save_profile(
             f"there is a profile {spec.name} already", field="name", value=spec.name,
             remedy=f"change it with PUT /api/v1/profiles/{spec.name}",
         )  # fmt: skip
-    found = deployments.family_of(parts, spec)
-    deployments.refuse_findings(prepare.unsupported(found.family, spec))
-    deployments.refuse_unfit_workflow(parts, found.family, spec)
+    found = rendering.family_of(parts, spec)
+    rendering.refuse_findings(prepare.unsupported(found.family, spec))
+    rendering.refuse_unfit_workflow(parts, found.family, spec)
     try:
         with session.begin_nested():
             return profiles.save(session, profile, spec, parts.clock())

@@ -17,7 +17,7 @@ from deployer.store import effects as store
 from deployer.store.effects import Waiting
 
 _LIMITED = frozenset(name for name, kind in KINDS.items() if kind.limited)
-_RESTART = "power.cycle"
+_RESTARTS = frozenset(name for name, kind in KINDS.items() if kind.restarts)
 # Looked at in one turn: enough for whole halls that wait behind a rack which is at its limit.
 _LOOKED_AT = 5000
 
@@ -44,7 +44,7 @@ class _Held:
         self.all = len(in_hand)
         self.racks = Counter(effect.rack for effect in in_hand if effect.rack)
         self.bmcs = Counter(effect.bmc for effect in in_hand if effect.bmc)
-        self.restarts = store.begun_since(session, _RESTART, now - timedelta(minutes=1))
+        self.restarts = store.begun_since(session, _RESTARTS, now - timedelta(minutes=1))
 
     def admits(self, effect: Waiting) -> bool:
         """Counts it when it does."""
@@ -53,7 +53,7 @@ class _Held:
             self.all >= settings.power_at_once
             or self.racks[effect.rack or ""] >= settings.power_at_once_per_rack
             or self.bmcs[effect.bmc or ""] >= settings.power_at_once_per_bmc
-            or (effect.name == _RESTART and self.restarts >= settings.restarts_per_minute)
+            or (effect.name in _RESTARTS and self.restarts >= settings.restarts_per_minute)
         )
         if full:
             return False
@@ -62,5 +62,5 @@ class _Held:
             self.racks[effect.rack] += 1
         if effect.bmc:
             self.bmcs[effect.bmc] += 1
-        self.restarts += effect.name == _RESTART
+        self.restarts += effect.name in _RESTARTS
         return True

@@ -28,7 +28,7 @@ from deployer.core.text import printable
 from deployer.core.tokens import Purpose, deployment_of
 from deployer.errors import Invalid, NotFound, TooLarge
 from deployer.observe import metrics
-from deployer.services import deployments, flow, identity, local_boot, secrets
+from deployer.services import deployments, flow, identity, local_boot, rendering, secrets
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store import hosts
@@ -135,7 +135,7 @@ def _macs(shown: list[str]) -> Iterator[str]:
 
 def _refuse_unless_found_by_mac(parts: Parts, deployment: Deployment, path: str) -> None:
     profile = Snapshot.from_json(deployment.snapshot).profile
-    answers = deployments.family_of(parts, profile).family.at(profile.release).answers
+    answers = rendering.family_of(parts, profile).family.at(profile.release).answers
     if not any(answer.found_by_mac and answer.path == path for answer in answers):
         raise _nothing_here()
 
@@ -166,12 +166,12 @@ def _first_answer(
 
 def _rendered(session: Session, parts: Parts, deployment: Deployment, path: str) -> bytes:
     snapshot = Snapshot.from_json(deployment.snapshot)
-    found = deployments.family_of(parts, snapshot.profile)
+    found = rendering.family_of(parts, snapshot.profile)
     answers = found.family.at(snapshot.profile.release).answers
     answer = next((a for a in answers if a.path == path), None)
     if answer is None or not _still_readable(deployment, answer):
         raise _nothing_here()
-    context = deployments.context_of(
+    context = rendering.context_of(
         parts,
         snapshot,
         deployment.id,

@@ -10,7 +10,7 @@ from deployer.answers.context import Snapshot
 from deployer.answers.render import plain_environment, render_string
 from deployer.core.effects import HttpRequest, Notify, Webhook
 from deployer.core.profiles import SecretRef
-from deployer.core.text import is_plain_line
+from deployer.core.text import is_plain_line, printable
 from deployer.drivers import calls, standard_webhooks
 from deployer.drivers.calls import Call
 from deployer.errors import Invalid, PowerRefused
@@ -18,6 +18,7 @@ from deployer.services import secrets, shown
 from deployer.services.parts import Parts
 from deployer.store.tables import Deployment
 
+_TEXT_KEPT = 10_000  # characters
 _SETTING = "DEPLOYER_WEBHOOK_NETWORKS"
 
 
@@ -61,7 +62,7 @@ def webhook(
 def notice(deployment: Deployment, args: dict[str, Any]) -> tuple[str, str]:
     """(name of the receiver, what it is told); PowerRefused when that cannot be rendered."""
     wanted = Notify.model_validate(args)
-    text = _template(wanted.text, _context(deployment), "text").strip()
+    text = printable(_template(wanted.text, _context(deployment), "text").strip(), _TEXT_KEPT)
     if not text:
         raise PowerRefused("text comes out empty")
     return wanted.receiver, text

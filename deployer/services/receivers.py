@@ -17,6 +17,7 @@ from deployer.services import driver_settings, secrets
 from deployer.services.parts import CHAT_DRIVERS, NOTIFY_DRIVERS, Parts
 from deployer.store import deliveries
 from deployer.store import receivers as store
+from deployer.store.chats import TERMINAL
 from deployer.store.tables import Receiver
 
 
@@ -72,6 +73,11 @@ def save(session: Session, parts: Parts, row: Receiver | None, spec: ReceiverSpe
     What waits for one that is replaced is tried at once: somebody may have put it right.
     """
     driver_settings.refuse_masks(spec.settings, "settings")
+    if spec.name == TERMINAL:
+        raise Invalid(
+            "'terminal' is what the chat of `deployer chat try` is called", field="name",
+            value=spec.name, remedy="choose another name",
+        )  # fmt: skip
     check(spec)
     if row is None and store.get(session, spec.name) is not None:
         raise _taken(spec.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import delete, or_, update
+from sqlalchemy import delete, func, or_, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -57,6 +57,11 @@ def threads_due(session: Session, now: datetime, room: int) -> list[ChatThread]:
     found = session.exec(query.order_by(col(ChatThread.not_before)).limit(_LOOKED_AT)).all()
     first = {row.receiver: row for row in reversed(found)}
     return list(first.values())[:room]
+
+
+def open_threads(session: Session) -> int:
+    query = select(func.count()).where(col(ChatThread.ended_at).is_(None))
+    return session.exec(query.where(ChatThread.receiver != TERMINAL)).one()
 
 
 def hold(session: Session, ids: Collection[str], until: datetime) -> None:

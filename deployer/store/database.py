@@ -21,6 +21,8 @@ from deployer.errors import ConfigurationError, Unavailable
 
 # Long enough for any of our own transactions, short enough for a PXE client's patience.
 BUSY_SECONDS = 5
+# For one statement: whoever asked has long given up, and it is in the others' way.
+STATEMENT_SECONDS = 30
 # Pages that are kept for glances; SQLite itself would keep 2 MB, and 100,000 hosts have 100 MB.
 _GLANCE_CACHE_KB = 64 * 1024
 
@@ -49,7 +51,8 @@ class Database:
                     "connect_timeout": max(1, int(BUSY_SECONDS)),
                     # As on SQLite, nobody waits for ever for somebody else's lock; and a server
                     # that is gone without a word is noticed.
-                    "options": f"-c lock_timeout={int(BUSY_SECONDS * 1000)}",
+                    "options": f"-c lock_timeout={int(BUSY_SECONDS * 1000)}"
+                    f" -c statement_timeout={int(STATEMENT_SECONDS * 1000)}",
                     "tcp_user_timeout": int(BUSY_SECONDS * 2000),
                 },
             )
@@ -71,8 +74,11 @@ class Database:
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
-        """One transaction for whoever changes the schema; committed when the block ends well."""
+        """One transaction for whoever changes the schema, however long a statement takes;
+        committed when the block ends well."""
         with _as_unavailable(), self._write.begin() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
             yield connection
 
     @contextmanager

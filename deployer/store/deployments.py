@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from deployer.store.tables import Deployment, HistoryEntry, MachineLog
@@ -128,6 +130,36 @@ def log_sizes(session: Session, deployment_id: str) -> dict[str, int]:
         MachineLog.deployment_id == deployment_id
     )
     return dict(session.exec(query).all())
+
+
+class LogKey(NamedTuple):
+    """A log as it was sent at this moment; one that is sent again has another key."""
+
+    deployment_id: str
+    name: str
+    at: datetime
+
+
+def logs_beyond(session: Session, total: int) -> list[LogKey]:
+    """Those that would have to go if only `total` bytes were to stay, the first to go first."""
+    latest = (
+        col(Deployment.ended_at).is_not(None), col(MachineLog.at).desc(),
+        col(MachineLog.deployment_id), col(MachineLog.name),
+    )  # fmt: skip
+    running = func.sum(func.length(MachineLog.content)).over(order_by=latest).label("running")
+    keys = [getattr(MachineLog, name) for name in LogKey._fields]
+    each = columns(*keys, running).join(Deployment).subquery()
+    query = columns(each).where(each.c.running > total).order_by(each.c.running.desc())
+    return [LogKey(*row[:-1]) for row in session.execute(query)]
+
+
+def forget_logs(session: Session, keys: Iterable[LogKey]) -> None:
+    for key in keys:
+        session.execute(
+            delete(MachineLog).where(
+                *(col(getattr(MachineLog, name)) == value for name, value in key._asdict().items())
+            )
+        )
 
 
 def log(session: Session, deployment_id: str, name: str) -> MachineLog | None:

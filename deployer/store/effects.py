@@ -63,8 +63,10 @@ def in_hand(session: Session, names: Collection[str]) -> list[Waiting]:
     return [Waiting(*row) for row in session.execute(query)]
 
 
-def begun_since(session: Session, name: str, since: datetime) -> int:
-    query = select(func.count()).where(Effect.name == name, col(Effect.dispatched_at) > since)
+def begun_since(session: Session, names: Collection[str], since: datetime) -> int:
+    query = select(func.count()).where(
+        col(Effect.name).in_(names), col(Effect.dispatched_at) > since
+    )
     return session.exec(query).one()
 
 

@@ -16,7 +16,7 @@ from starlette.responses import Response as HttpResponse
 
 from deployer.core.chat import Message, Tone
 from deployer.drivers.chat.base import Heard, Request, Response
-from deployer.errors import Conflict, PowerError
+from deployer.errors import Conflict
 from deployer.observe import log
 from deployer.services.chat.hear import Ear, Ears, say_late
 from deployer.web.http import NO_STORE
@@ -86,11 +86,10 @@ class _Turn:
             return None
         if message is None:
             return None
-        try:
-            return self.ear.driver.answer(self.said, message)
-        except PowerError:  # some take the answer to a press by a call of ours
+        if not self.ear.driver.answers_at_once(self.said):
             self.chats.late.submit(self._late, message)
             return self.ear.driver.working(self.said)
+        return self.ear.driver.answer(self.said, message)
 
     def _message(self) -> Message | None:
         try:

@@ -13,8 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from deployer.answers import prepare
 from deployer.answers.filters import windows_names as names
-from deployer.answers.grammars import windows_unattend as unattend
-from deployer.answers.grammars.windows_unattend import Node
+from deployer.answers.grammars.windows_xml import Node, read
 from deployer.answers.installers.windows_setup import as_powershell, password
 from deployer.boot import ipxe
 from deployer.core.profiles import ProfileSpec
@@ -27,7 +26,7 @@ often = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCh
 
 
 def component(text: str, pass_: str, name: str) -> Node | None:
-    for found in unattend.read(text).find("settings"):
+    for found in read(text).find("settings"):
         for each in found.find("component"):
             given = (found.attributes["pass"], each.attributes["name"])
             if given == (pass_, f"Microsoft-Windows-{name}"):

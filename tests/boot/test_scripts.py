@@ -91,7 +91,9 @@ exit
 GRUB_SEARCH = """\
 if [ "$grub_platform" = efi ]; then
   for file in /EFI/BOOT/BOOTX64.EFI /EFI/BOOT/BOOTAA64.EFI /EFI/debian/shimx64.efi\
- /EFI/debian/grubx64.efi /EFI/Microsoft/Boot/bootmgfw.efi; do
+ /EFI/debian/grubx64.efi /EFI/ubuntu/shimx64.efi /EFI/redhat/shimx64.efi /EFI/centos/shimx64.efi\
+ /EFI/rocky/shimx64.efi /EFI/almalinux/shimx64.efi /EFI/fedora/shimx64.efi /EFI/opensuse/shim.efi\
+ /EFI/sles/shim.efi /EFI/Microsoft/Boot/bootmgfw.efi; do
     if search --no-floppy --set=root --file $file; then chainloader $file; boot; fi
   done
 fi

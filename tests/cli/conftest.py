@@ -19,10 +19,12 @@ from deployer.app import build_parts, create_operator_app
 from deployer.cli import main, watch
 from deployer.core.lifecycle import Event
 from deployer.services import deployments, people
+from deployer.services.chat.hear import Ears
 from deployer.services.parts import Parts
 from deployer.services.people import Role
 from deployer.settings import Settings
 from deployer.store import deployments as deployment_store
+from deployer.web.chat import Chats
 from tests.support.images import register_images
 
 
@@ -58,7 +60,7 @@ class Server:
 
     def uses(self, parts: Parts) -> None:
         """From now on it serves this data; one server is enough for all tests."""
-        self.app.state.parts = parts
+        self.app.state.parts, self.app.state.chats = parts, Chats(Ears(parts))
 
     def stop(self) -> None:
         if self._thread is not None:

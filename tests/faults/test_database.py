@@ -116,6 +116,27 @@ def _other(parts: Parts) -> sqlite3.Connection:
     return sqlite3.connect(parts.database.url.database or "", timeout=0)
 
 
+@pytest.fixture
+def short_statements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "STATEMENT_SECONDS", 0.5)
+
+
+@on_postgresql
+def test_a_statement_that_takes_too_long_is_ended_but_for_a_migrations(
+    short_statements: None, parts: Parts
+) -> None:
+    ours = parts.database
+    began = time.monotonic()
+    for way in (ours.reading, ours.writing):
+        with pytest.raises(Unavailable, match="statement timeout"), way() as session:
+            session.execute(text("SELECT pg_sleep(20)"))
+    assert time.monotonic() - began < 10
+    with ours.migrating() as connection:
+        connection.execute(text("SELECT pg_sleep(1)"))
+    with pytest.raises(Unavailable, match="statement timeout"), ours.reading() as session:
+        session.execute(text("SELECT pg_sleep(20)"))  # on that same connection
+
+
 # --- F038 -------------------------------------------------------------------------------------
 
 

@@ -213,6 +213,32 @@ def test_f030_a_power_cycle_that_a_lost_worker_had_in_hand_is_reported_and_not_r
     assert Fake.told.get("orphan", []) == []
 
 
+def test_f030_a_power_cycle_whose_secret_is_gone_when_the_next_worker_finds_it_fails_once(
+    real_parts: Parts, real: Service
+) -> None:
+    ok(real.api.post("/api/v1/secrets", json={"name": "bmc", "value": "calvin-99"}))
+    bmc = {"driver": "redfish", "url": "https://10.0.9.1", "username": "root"}
+    real.knows({"power": {**bmc, "password": {"secret": "bmc"}}})
+    id_ = _left_behind(real, real_parts, "power.cycle", started=True)
+    ok(real.api.patch("/api/v1/hosts/web01", json={"power": {"driver": "manual"}}))
+    ok(real.api.delete("/api/v1/secrets/bmc"))
+    with _another_worker(real_parts, "somebody-else"):
+        until(lambda: real.state(id_) == "failed")
+    assert real.events(id_) == ["created", "effect_interrupted", "effect_failed"]
+    cause = "power.cycle: the host web01 names the secret bmc, which is not there"
+    assert real.cause(id_) == cause
+
+
+def test_an_effect_that_a_newer_version_ordered_fails_the_deployment_by_its_name(
+    real_parts: Parts, real: Service
+) -> None:
+    _knows_switch(real, "orphan")
+    id_ = _left_behind(real, real_parts, "power.dance", started=False)
+    with _another_worker(real_parts, "somebody-else"):
+        until(lambda: real.state(id_) == "failed")
+    assert "power.dance" in real.cause(id_)
+
+
 def test_f032_a_worker_that_lost_its_lease_changes_nothing_any_more(
     real_parts: Parts, real: Service
 ) -> None:
@@ -298,7 +324,7 @@ def test_f049_commits_do_not_make_a_failing_task_run_more_often() -> None:
     task.join(1)
 
 
-@pytest.mark.parametrize("number", range(3), ids=["outbox", "deadlines", "leases"])
+@pytest.mark.parametrize("number", range(4), ids=["outbox", "deadlines", "leases", "housekeeping"])
 @on_sqlite
 def test_f049_readyz_names_a_task_that_fails_until_it_works_again(
     worker: Worker, number: int

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from deployer.errors import DeployerError
+from deployer.media.build import workshop
 from deployer.media.vendors import contents, steps
 from tests.support import vendors
 from tests.support.vendors import ALPINE, KERNEL, UBUNTU, anaconda, iso, take, tree
@@ -170,7 +171,7 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     medium = iso(tmp_path / "ubuntu.iso", UBUNTU)
-    monkeypatch.setattr(contents.shutil, "disk_usage", lambda _: SimpleNamespace(free=3))
+    monkeypatch.setattr(workshop.shutil, "disk_usage", lambda _: SimpleNamespace(free=3))
     with pytest.raises(DeployerError, match="has 3 B left"):
         take(tmp_path, medium)
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from deployer.errors import DeployerError
-from deployer.media.vendors import web
+from deployer.media.build import fetch
 from tests.support.vendors import (
     ALPINE,
     ESXI,
@@ -180,7 +180,7 @@ def test_what_must_be_listed_cannot_come_from_a_web_server(tmp_path: Path, mirro
 def test_a_fetch_that_fails_leaves_nothing(
     tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, fault: str, words: str
 ) -> None:
-    monkeypatch.setattr(web, "_SECONDS", httpx.Timeout(0.5))
+    monkeypatch.setattr(fetch, "_SECONDS", httpx.Timeout(0.5))
     iso(mirror.folder / ISO, UBUNTU)
     mirror.broken[f"/{ISO}"] = fault
     with pytest.raises(DeployerError, match=words) as refused:
@@ -199,7 +199,7 @@ def test_more_than_any_medium_has_is_not_fetched_to_its_end(
     tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     iso(mirror.folder / ISO, UBUNTU)
-    monkeypatch.setattr(web, "LARGEST", 1000)
+    monkeypatch.setattr(fetch, "LARGEST", 1000)
     with pytest.raises(DeployerError, match=r"is larger than 1\.0 kB, or comes too slowly"):
         take(tmp_path, f"{mirror.url}/{ISO}")
     assert nothing_is_left(tmp_path)

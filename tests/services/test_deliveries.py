@@ -13,10 +13,13 @@ from sqlalchemy import event as sql
 from sqlmodel import select
 
 from deployer.app import load_workflows
+from deployer.core.text import is_plain_line
 from deployer.observe import metrics
 from deployer.services import deliveries
+from deployer.services.people import Role
 from deployer.settings import Settings
 from deployer.store.tables import Delivery
+from tests.support.hostile import HOSTILE
 from tests.support.other import Other
 from tests.support.service import Service, ok
 
@@ -86,7 +89,11 @@ def test_a_receiver_is_told_of_the_end_as_the_api_shows_it(service: Service, noc
     assert abs(age(service, body["timestamp"]) - age(service, ready["at"])) < timedelta(seconds=1)
     (row,) = rows(service)
     assert (row["outcome"], row["said"]) == ("sent", f"POST {noc.url}/in: 200")
-    assert (row["deployment"], row["title"], row["attempts"]) == (id_, "web01: ready", 1)
+    assert (row["deployment"], row["title"], row["attempts"]) == (
+        id_,
+        "web01 → debian-12-image: ready",
+        1,
+    )
     assert row["notice_id"] == asked.headers["idempotency-key"]
     assert service.tells() == 0
 
@@ -144,7 +151,10 @@ def test_an_approval_that_is_waited_for_is_told(
     service.tells()
     assert told(noc) == [("deployment.approval", "web01")]
     (row,) = rows(service)
-    assert row["title"] == "web01 waits for an approval"
+    assert row["title"] == "web01 → debian-12-image: waits for approval"
+    with service.parts.database.reading() as session:
+        message = session.exec(select(Delivery)).one().message
+    assert message["types"] == ["deployer approve web01"] and message["buttons"] == []
 
 
 @on_sqlite
@@ -218,22 +228,27 @@ def test_f050_retry_after_is_respected_also_by_what_happens_meanwhile(
 
 
 @on_sqlite
-def test_f050_one_that_does_not_answer_is_probed_once_a_minute_and_no_more(
+def test_f050_one_that_does_not_answer_is_asked_once_a_minute_however_much_there_is_to_tell(
     service: Service, noc: Other
 ) -> None:
     service.knows()
     knows_receiver(service, noc, when={"events": ["queued", "booting", "cancelled"]})
     noc.statuses = [503]
-    for _ in range(4):
+    for _ in range(2):
         ok(service.api.post(f"/api/v1/deployments/{service.deploys()}/cancel"))
-    tries = 0
-    for _ in range(30 * 6):
-        tries += service.tells()
-        service.clock.forward(seconds=10)
-    assert 30 <= tries <= 40
+
+    def tries_in_half_an_hour() -> int:
+        tries = 0
+        for _ in range(30 * 6):
+            tries += service.tells()
+            service.clock.forward(seconds=10)
+        return tries
+
+    assert tries_in_half_an_hour() <= 50, "at first sooner"
+    assert tries_in_half_an_hour() <= 30
     noc.statuses = [200]
     service.clock.forward(hours=1)
-    assert service.tells() == 12
+    assert service.tells() == 6
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 302])
@@ -265,6 +280,7 @@ def test_f050_after_a_day_it_is_given_up_and_after_a_month_forgotten(
     assert row["said"].endswith("answered with 503") and row["next_at"] is None
     assert service.tells() == 0
     service.clock.forward(hours=30 * 24 - 1)
+    service.api = service.client(Role.ADMIN)  # the token of a month ago is no longer good
     deliveries.tidy(service.parts)
     assert len(rows(service)) == 1
     service.clock.forward(hours=2)
@@ -423,12 +439,12 @@ def test_a_receiver_can_be_tried(service: Service, noc: Other, status: int, outc
 
 @pytest.fixture
 def says(service: Service, tmp_path: Any) -> Any:
-    def queued(text: str, receiver: str = "noc") -> str:
+    def queued(text: str, receiver: str = "noc", **host: Any) -> str:
         step = json.dumps({"do": "notify", "with": {"receiver": receiver, "text": text}})
         lines = f"name: mine\nlabel: M\n'on':\n  queued: [{step}, {{do: power.boot_once}}]\n"
         (tmp_path / "mine.yaml").write_text(lines)
         service.parts.workflows.update(load_workflows(Settings(workflows=tmp_path)))
-        service.knows({"labels": {"rack": "a1"}}, workflow="mine")
+        service.knows({"labels": {"rack": "a1"}, **host}, workflow="mine")
         return service.queues()
 
     return queued
@@ -450,6 +466,23 @@ def test_a_workflow_tells_a_receiver_and_does_not_wait(
     with service.parts.database.reading() as session:
         message = session.exec(select(Delivery)).one().message
     assert (message["title"], message["lines"]) == ("web01 in a1 is next", ["Open the door."])
+
+
+@on_sqlite
+@pytest.mark.parametrize("name", HOSTILE)
+def test_t045_what_a_workflow_says_is_text(
+    service: Service, noc: Other, says: Any, name: str
+) -> None:
+    knows_receiver(service, noc)
+    # Half a character comes through no request; a template can make one.
+    half = name == "surrogate"
+    template = "half {{ '%c' % 55357 }}" if half else "{{ host.vars.motto }}"
+    id_ = says(template, vars={"motto": "" if half else HOSTILE[name]})
+    assert service.work() == ["notify", "power.boot_once"]
+    service.tells()
+    text = json.loads(noc.asked[0].body)["data"]["text"]
+    assert is_plain_line(text.replace("\n", "")) and len(text) <= 10_002
+    assert service.state(id_) == "booting"
 
 
 @on_sqlite

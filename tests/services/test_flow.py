@@ -284,3 +284,17 @@ def test_fifty_dead_bmcs_hold_up_no_living_one(service: Service) -> None:
         service.work()
     assert Counter(service.state(id_) for name, id_ in ids.items() if name < "e") == {"failed": 50}
     assert service.cause(ids["dead0"]).endswith("did not answer (after 6 tries)")
+
+
+def test_a_workflow_whose_file_was_taken_away_fails_in_time_and_holds_up_nobody(
+    service: Service, follows: Follows, acts: list[str]
+) -> None:
+    """As after a restart; machines' calls and other deployments go on."""
+    id_ = follows("  queued: [{do: power.off}, {do: power.boot_once}]\n" + BOOT)
+    del service.parts.workflows["mine"]
+    assert service.work() == ["power.off"]
+    assert service.events(id_)[-1] == "workflow_missing"
+    service.clock.forward(hours=1)
+    assert service.expire() == 1
+    assert service.state(id_) == "failed"
+    assert "the file of its workflow, mine, was taken away" in service.cause(id_)

@@ -30,7 +30,7 @@ class RunningServer:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
-        asyncio.run(self._server.serve(sockets=self._server.sockets))
+        asyncio.run(self._server.serve([self._server.listener]))
 
     def __enter__(self) -> RunningServer:
         self._thread.start()

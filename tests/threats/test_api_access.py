@@ -61,6 +61,11 @@ NEEDS: dict[tuple[str, str], Role] = {
     ("POST", "/api/v1/receivers/{name}/test"): Role.OPERATOR,
     ("GET", "/api/v1/deliveries"): Role.OPERATOR,
     ("POST", "/api/v1/deliveries/{id_}/replay"): Role.OPERATOR,
+    ("POST", "/api/v1/chat/links"): Role.VIEWER,
+    ("POST", "/api/v1/chat/say"): Role.VIEWER,
+    ("GET", "/api/v1/chat/threads"): Role.VIEWER,
+    ("GET", "/api/v1/chat/people"): Role.ADMIN,
+    ("DELETE", "/api/v1/chat/people"): Role.ADMIN,
     ("GET", "/api/v1/secrets"): Role.VIEWER,
     ("POST", "/api/v1/secrets"): Role.ADMIN,
     ("DELETE", "/api/v1/secrets/{name}"): Role.ADMIN,
@@ -80,8 +85,12 @@ BODIES: dict[tuple[str, str], Json] = {
     ("POST", "/api/v1/deployments"): {"host": "web01", "profile": "debian-12-image"},
     ("POST", "/api/v1/receivers"): {**RECEIVER, "name": "new"},
     ("PUT", "/api/v1/receivers/{name}"): RECEIVER,
+    ("POST", "/api/v1/chat/say"): {"text": "status"},
     ("POST", "/api/v1/secrets"): {"name": "new", "value": "correct horse"},
     ("POST", "/api/v1/tokens"): {"name": "new", "role": "viewer"},
+}
+PARAMETERS: dict[tuple[str, str], Json] = {
+    ("DELETE", "/api/v1/chat/people"): {"platform": "slack", "user": "U1"},
 }
 
 
@@ -89,13 +98,14 @@ def path_of(template: str, id_: str) -> str:
     kinds = {"hosts": "web01", "profiles": "debian-12-image", "images": "live-x86_64",
              "receivers": "noc"}  # fmt: skip
     name = next((name for kind, name in kinds.items() if f"/{kind}/" in template), "nobody")
-    return template.replace("{name}", name).replace("{id_}", id_)
+    named = template.replace("{name}", name).replace("{id_}", id_)
+    return named.replace("{platform}", "slack")
 
 
 def asked(client: TestClient, route: tuple[str, str], id_: str, **more: Any) -> Any:
     method, template = route
-    body = BODIES.get(route)
-    return client.request(method, path_of(template, id_), json=body, **more)
+    body, params = BODIES.get(route), PARAMETERS.get(route)
+    return client.request(method, path_of(template, id_), json=body, params=params, **more)
 
 
 # --- without a token --------------------------------------------------------------------------
@@ -234,6 +244,7 @@ SETTABLE: dict[tuple[str, str], set[str]] = {
     ("POST", "/api/v1/profiles/{name}/check"): {"vars"},
     ("POST", "/api/v1/deployments"): {"vars"},
     ("POST", "/api/v1/receivers"): {"name", "type"},
+    ("POST", "/api/v1/chat/say"): {"text"},
     ("PUT", "/api/v1/receivers/{name}"): {"name", "type"},
     ("POST", "/api/v1/secrets"): {"name", "value"},
     ("POST", "/api/v1/tokens"): {"name", "role"},

@@ -24,7 +24,7 @@ from deployer.boot import grub, ipxe
 from deployer.core.hosts import canonical_mac
 from deployer.core.text import is_plain_line
 from deployer.errors import Invalid
-from deployer.services.deployments import refuse_findings
+from deployer.services.rendering import refuse_findings
 from deployer.web import loaders
 from tests import golden
 from tests.support.service import KEY, MAC, Service, ok

@@ -197,11 +197,12 @@ def _parsed(text: str, version: str, warned: list[Any]) -> list[tuple[int | None
     from pykickstart.version import makeVersion
 
     parser = _parser()(makeVersion(version), warned)
+    problems: list[tuple[int | None, str]] = parser.problems
     try:
         parser.readKickstartFromString(text)
     except Exception as error:  # its parser was not written for what people may send us
-        parser.problems.append((None, str(error) or type(error).__name__))
-    return parser.problems  # type: ignore[no-any-return]
+        problems.append((None, str(error) or type(error).__name__))
+    return problems
 
 
 @cache
@@ -209,7 +210,7 @@ def _parser() -> Any:
     from pykickstart.errors import KickstartWarning
     from pykickstart.parser import KickstartParser
 
-    class Parser(KickstartParser):  # type: ignore[misc]
+    class Parser(KickstartParser):  # type: ignore[misc]  # it comes without types
         """Goes on after a mistake, keeps what it finds with its line, and opens no other file."""
 
         def __init__(self, handler: Any, warned: list[Any]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -26,10 +26,11 @@ from deployer.core.hosts import canonical_mac
 from deployer.core.profiles import is_password_hash
 from deployer.core.text import check_host_name, is_plain_line
 
-KEYBOARDS = (
+_Keyboard = Literal[
     "de", "de-ch", "dk", "en-gb", "en-us", "es", "fi", "fr", "fr-be", "fr-ca", "fr-ch", "hu", "is",
     "it", "jp", "lt", "mk", "nl", "no", "pl", "pt", "pt-br", "se", "si", "tr",
-)  # fmt: skip
+]  # fmt: skip
+KEYBOARDS: tuple[str, ...] = get_args(_Keyboard)
 _Glob = Annotated[str, Field(min_length=1, max_length=500)]
 # Whole numbers too.
 _Size = Annotated[StrictFloat, Field(gt=0, le=10**6)]
@@ -111,7 +112,7 @@ class FqdnFromDhcp(_Model):
 
 
 class Global(_Model):
-    keyboard: Literal[KEYBOARDS]  # type: ignore[valid-type]
+    keyboard: _Keyboard
     country: Annotated[str, Field(pattern=r"^[a-z]{2}$")]
     fqdn: Annotated[str, _rule(_fqdn)] | FqdnFromDhcp
     mailto: Annotated[str, _rule(_mail)]

@@ -17,7 +17,8 @@ from deployer.answers.checks import CORRECT, finding_at
 from deployer.answers.filters import windows_names as names
 from deployer.answers.grammars import windows_scripts as scripts
 from deployer.answers.grammars import windows_unattend as unattend
-from deployer.answers.grammars.windows_unattend import Node, Problem
+from deployer.answers.grammars.windows_rules import Problem
+from deployer.answers.grammars.windows_xml import Node, Unreadable, read
 from deployer.core.families import Answer
 from deployer.errors import Finding
 
@@ -135,8 +136,8 @@ def _line_ends(text: str) -> Iterator[Problem]:
 
 def _unattend(text: str, context: dict[str, Any]) -> Iterator[Problem]:
     try:
-        root = unattend.read(text)
-    except unattend.Unreadable as problem:
+        root = read(text)
+    except Unreadable as problem:
         yield problem.line, str(problem)
         return
     architecture = "arm64" if context["profile"]["arch"] == "arm64" else "amd64"

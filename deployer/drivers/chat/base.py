@@ -108,10 +108,11 @@ class ChatDriver(ABC):
     `buttons`, `edits`, `threads`: what the platform can do. Where it has no buttons, the driver
     shows what to type instead. `repeats`: it sends again what it thinks was lost, so that a
     replay is no attack and is quietly not heard. `listens`: it is called by nobody, and asks the
-    platform itself.
+    platform itself. `signs_time`: whether its signature covers when something was said.
     """
 
     name: ClassVar[str]
+    signs_time: ClassVar[bool] = True
     repeats: ClassVar[bool] = False
     buttons: ClassVar[bool] = True
     edits: ClassVar[bool] = True
@@ -137,6 +138,10 @@ class ChatDriver(ABC):
 
         Unauthorized when the raw bytes are not signed, or not lately.
         """
+
+    def answers_at_once(self, heard: Heard) -> bool:
+        """False where the answer can hold no message: `working`, then `answer_late`."""
+        return True
 
     @abstractmethod
     def answer(self, heard: Heard, message: Message) -> Response:

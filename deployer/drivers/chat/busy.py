@@ -1,10 +1,10 @@
-"""What a platform says about waiting (RFC 9110, Retry-After)."""
+"""What a platform says about waiting."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 
+from deployer.drivers.calls import retry_after
 from deployer.drivers.chat.base import Busy
 from deployer.drivers.http import Reply
 
@@ -13,17 +13,6 @@ _USUAL, _MOST = timedelta(seconds=5), timedelta(hours=1)
 
 
 def busy(message: str, reply: Reply) -> Busy:
-    """The error for this reply, with its Retry-After in seconds or as a date."""
-    said = reply.headers.get("retry-after", "").strip()
-    return Busy(message, max(timedelta(), min(_wait(said), _MOST)))
-
-
-def _wait(said: str) -> timedelta:
-    try:
-        return timedelta(seconds=float(said))
-    except (ValueError, OverflowError):
-        pass
-    try:
-        return parsedate_to_datetime(said) - datetime.now(UTC)
-    except (ValueError, TypeError):
-        return _USUAL
+    """The error for this reply, with its Retry-After."""
+    wait = retry_after(reply.headers)
+    return Busy(message, min(_USUAL if wait is None else wait, _MOST))

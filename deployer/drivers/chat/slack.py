@@ -34,9 +34,6 @@ from deployer.drivers.chat.slack_calls import Api
 from deployer.drivers.tls import Origin
 from deployer.errors import Unauthorized
 
-# Of the 3 seconds in which Slack wants to hear of us, the service may have taken 2.
-_AT_ONCE, _LATE = 1, 10
-
 
 def _channel(text: str) -> str:
     if not re.fullmatch(r"[CGD][A-Z0-9]{2,30}", text):
@@ -113,12 +110,11 @@ class Slack(ChatDriver):
         except (ValueError, TypeError):  # a time, a signature or a body that is no such text
             return False
 
+    def answers_at_once(self, heard: Heard) -> bool:
+        """What is answered to a press Slack does not show; it wants response_url to be called."""
+        return not heard.pressed
+
     def answer(self, heard: Heard, message: Message) -> Response:
-        """To a button Slack takes no answer but `response_url`, so that this calls it, for one
-        second at most; PowerError when that fails, and `answer_late` is to be tried again."""
-        if heard.pressed:
-            self._respond(heard, message, _AT_ONCE)
-            return Response()
         return Response(json.dumps({"response_type": "ephemeral", **drawn(message)}).encode())
 
     def working(self, heard: Heard) -> Response:
@@ -127,14 +123,11 @@ class Slack(ChatDriver):
         return self.answer(heard, Message("Working on it …", Tone.WORKING))
 
     def answer_late(self, heard: Heard, message: Message) -> None:
-        self._respond(heard, message, _LATE)
-
-    def _respond(self, heard: Heard, message: Message, seconds: int) -> None:
         # What is for one person's eyes replaces what was for theirs. A message that others read
         # stays as it is: it is not theirs, and its buttons are everybody's.
         replace = heard.pressed and not heard.place.message
         given = {"response_type": "ephemeral", "replace_original": replace, **drawn(message)}
-        self._api.respond(heard.place.reply, given, seconds)
+        self._api.respond(heard.place.reply, given)
 
     def post(self, channel: str, message: Message, thread: str | None = None) -> str:
         given = {"channel": channel, "unfurl_links": False, "unfurl_media": False, **drawn(message)}

@@ -56,14 +56,14 @@ class Api:
         except _BROKEN as error:
             raise self._broken(method, error) from None
 
-    def respond(self, url: str, given: dict[str, Any], seconds: int) -> None:
+    def respond(self, url: str, given: dict[str, Any]) -> None:
         """Send to a response_url; PowerRefused unless it is Slack's own (THREATS T098)."""
         if not self._is_slack(url):
             raise PowerRefused(
                 "this response_url is not Slack's", field="response_url",
                 value=printable(url, 100), remedy="correct `api` if this Slack is another one",
             )  # fmt: skip
-        client = WebhookClient(url, seconds, retry_handlers=[])
+        client = WebhookClient(url, _SECONDS, retry_handlers=[])
         self.check(url, client.proxy)
         try:
             reply = client.send_dict(given)

@@ -17,12 +17,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from deployer.core.chat import Message, Tone, fit
 from deployer.core.chat_commands import LONGEST
 from deployer.core.profiles import SecretRef
 from deployer.core.text import MASK, Line, printable
+from deployer.drivers import tls
 from deployer.drivers.chat.base import (
     SIGNED_WITHIN,
     ChatDriver,
@@ -36,10 +37,9 @@ from deployer.drivers.chat.base import (
 from deployer.drivers.chat.busy import busy
 from deployer.drivers.chat.teams_cards import activity
 from deployer.drivers.http import Client, Limits, Reply
-from deployer.drivers.tls import Origin
+from deployer.drivers.notify.base import NETWORKS
 from deployer.errors import Invalid, PowerError, PowerRefused, Unauthorized
 
-_NETWORKS = "DEPLOYER_CHAT_NETWORKS"
 _LIMITS = Limits(request_seconds=15, total_seconds=20, body_bytes=64 * 1024, requests=1)
 # Without the charset an incoming webhook takes the body for UTF-16, and half of it for too much.
 _JSON = "application/json; charset=utf-8"
@@ -68,21 +68,28 @@ class TeamsSettings(ChatSettings):
         Field(description="The URL of a workflow or incoming webhook of the channel to tell."),
     ] = None
     api: Annotated[
-        Origin | None,
+        tls.Origin | None,
         Field(description="Where to send that instead of the URL's own host: a relay."),
     ] = None
+    verify: tls.Verify = True
+
+    @model_validator(mode="after")
+    def _in_the_clear_on_purpose(self) -> TeamsSettings:
+        tls.refuse_clear_text(self.api or "", self.verify)
+        return self
 
 
 class Teams(ChatDriver):
     name = "teams"
+    signs_time = False
     buttons = edits = threads = False
     Settings = TeamsSettings
     settings: TeamsSettings
     limits = _LIMITS
 
-    @property
-    def channel(self) -> str | None:
-        return _CHANNEL if self.settings.posts else None
+    @classmethod
+    def channel_of(cls, settings: TeamsSettings) -> str | None:
+        return _CHANNEL if settings.posts else None
 
     def hear(self, request: Request, now: datetime) -> Heard:
         """Invalid when what Teams signed lacks what we need to know of it."""
@@ -97,7 +104,7 @@ class Teams(ChatDriver):
             at=None,
             person=_person(said),
             # Where we can post, which is not where we were asked.
-            place=Place(self.channel or "", reply=said.needed("id")),
+            place=Place(self.channel_of(self.settings) or "", reply=said.needed("id")),
             text=_command(said.text("text")),
         )
 
@@ -147,7 +154,9 @@ class Teams(ChatDriver):
         api = self.settings.api or origin
         body = activity(message, self.settings.name)
         try:
-            with Client(api, True, self.context.networks, self.limits, _NETWORKS) as client:
+            with Client(
+                api, self.settings.verify, self.context.networks, self.limits, NETWORKS
+            ) as client:
                 reply = client.request(
                     "POST", target, headers={"Content-Type": _JSON}, body=body, once=True
                 )

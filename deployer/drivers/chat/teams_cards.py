@@ -8,15 +8,15 @@ mentions, either, because a card only has those that `msteams.entities` lists.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
-from deployer.core.chat import SIGNS, Button, Message, Tone, fit
-from deployer.core.text import printable
+from deployer.core.chat import SIGNS, Message, Tone
+from deployer.drivers.chat.fitting import fitted
 
 # 28 KB for a message, and where a webhook takes our UTF-8 for UTF-16 (seen in 2024 as 413 at half
 # of that), twice our characters. Teams documents no other limit of a card's text.
 MOST_BYTES = 28_000
-_TITLE, _LINE, _NAME, _LABEL, _ROWS = 300, 1000, 100, 80, 40
 
 # An element of a card.
 Row = dict[str, Any]
@@ -28,32 +28,16 @@ _STYLES = {
 
 
 def activity(message: Message, name: str) -> bytes:
-    """The body of an answer or a post, in UTF-8; `name` is what we are called after an @.
-
-    What does not fit is left out from the end: facts, then lines, then what to type.
-    """
-    lines = [_row(_run(_text(line, _LINE))) for line in message.lines[:_ROWS] if line]
-    facts = [_fact(key, value) for key, value in message.facts[:_ROWS]]
-    types = [_code(line) for line in message.types[:_ROWS] if line]
-    buttons = [_button(button, name) for button in message.buttons]
-    left_out = max(0, len(message.lines) - _ROWS) + max(0, len(message.facts) - _ROWS)
-    while True:
-        more = [_row(_run(f"… and {left_out} more", isSubtle=True))] if left_out else []
-        body = _body(message, [*lines, *facts, *more, *types, *buttons])
-        fullest = facts or lines or types or buttons
-        if _fits(body) or not fullest:
-            return body
-        left_out += fullest is facts or fullest is lines
-        fullest.pop()
+    """The body of an answer or a post, in UTF-8; `name` is what we are called after an @."""
+    return _body(fitted(message, lambda each: _fits(_body(each, name))), name)
 
 
 def _fits(body: bytes) -> bool:
     return max(len(body), len(body.decode().encode("utf-16-le"))) <= MOST_BYTES
 
 
-def _body(message: Message, rows: list[Row]) -> bytes:
-    title = _text(f"{SIGNS[message.tone]} {message.title}".strip(), _TITLE)
-    bar = [_row(_run(str(message.bar), fontType="Monospace"))] if message.bar else []
+def _body(message: Message, name: str) -> bytes:
+    title = f"{SIGNS[message.tone]} {message.title}".strip()
     said = {
         "type": "message",
         # What a notification shows in place of "sent a card".
@@ -67,7 +51,7 @@ def _body(message: Message, rows: list[Row]) -> bytes:
                     "type": "AdaptiveCard",
                     "version": "1.2",
                     "msteams": {"width": "Full"},
-                    "body": [_head(title, message.tone), *bar, *rows],
+                    "body": [_head(title, message.tone), *_rows(message, name)],
                 },
             }
         ],
@@ -80,19 +64,19 @@ def _head(title: str, tone: Tone) -> Row:
     return {"type": "Container", "style": _STYLES[tone], "bleed": True, "items": [shown]}
 
 
-def _fact(key: str, value: str) -> Row:
-    name = _run(f"{_text(key, _NAME)}: ", isSubtle=True)
-    return _row(name, _run(_text(value, _LINE)), spacing="Small")
-
-
-def _code(line: str) -> Row:
-    return _row(_run(_text(line, _LINE), fontType="Monospace"), spacing="Small")
-
-
-def _button(button: Button, name: str) -> Row:
-    colour = {"color": "Attention"} if button.danger else {}
-    label = _run(f"{_text(button.label, _LABEL)}: ", weight="Bolder", **colour)
-    return _row(label, _run(f"@{name} {button.says}", fontType="Monospace"))
+def _rows(message: Message, name: str) -> Iterator[Row]:
+    if message.bar is not None:
+        yield _row(_run(str(message.bar), fontType="Monospace"))
+    for line in message.lines:
+        yield _row(_run(line))
+    for key, value in message.facts:
+        yield _row(_run(f"{key}: ", isSubtle=True), _run(value), spacing="Small")
+    for line in message.types:
+        yield _row(_run(line, fontType="Monospace"), spacing="Small")
+    for button in message.buttons:
+        colour = {"color": "Attention"} if button.danger else {}
+        label = _run(f"{button.label}: ", weight="Bolder", **colour)
+        yield _row(label, _run(f"@{name} {button.says}", fontType="Monospace"))
 
 
 def _row(*runs: dict[str, Any], **how: Any) -> Row:
@@ -101,8 +85,3 @@ def _row(*runs: dict[str, Any], **how: Any) -> Row:
 
 def _run(text: str, **how: Any) -> dict[str, Any]:
     return {"type": "TextRun", "text": text, **how}
-
-
-def _text(text: str, most: int) -> str:
-    """One line: a machine's line break would look like a line of ours."""
-    return fit(printable(text, most).replace("\n", "\\n"), most)

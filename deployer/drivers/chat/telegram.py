@@ -39,6 +39,7 @@ class TelegramSettings(ChatSettings):
 
 class Telegram(ChatDriver):
     name = "telegram"
+    signs_time = False
     repeats = True
     Settings = TelegramSettings
     settings: TelegramSettings

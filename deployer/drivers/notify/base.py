@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar
 
-from deployer.core.chat import Message
+from deployer.core.chat import Message, fit
 from deployer.core.profiles import SecretRef
+from deployer.core.text import printable
 from deployer.drivers.chat.base import ChatSettings, Context
 
 NETWORKS = "DEPLOYER_CHAT_NETWORKS"
@@ -49,9 +50,26 @@ def body_of(notice: Notice) -> bytes:
     """What programs are sent, as Standard Webhooks has it."""
     at = notice.at.isoformat().replace("+00:00", "Z")
     told = {"type": f"deployment.{notice.event}", "timestamp": at, "data": notice.data}
-    return json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(told, separators=(",", ":"), ensure_ascii=False)
+    # Half a character cannot be encoded, but escaped it is JSON.
+    return text.encode(errors="backslashreplace")
 
 
 def url_of(url: str | SecretRef, context: Context) -> tuple[str, bool]:
     """(the URL, whether it is a secret)."""
     return (context.secret(url), True) if isinstance(url, SecretRef) else (url, False)
+
+
+def in_lines(message: Message, most: int) -> Message:
+    """Each text of it as one line of `most` characters that shows what is invisible: none can
+    pass for a line of ours."""
+
+    def line(text: str) -> str:
+        return fit(" ".join(printable(text, most).split()), most)
+
+    return replace(
+        message, title=line(message.title), lines=tuple(map(line, message.lines)),
+        facts=tuple((line(name), line(value)) for name, value in message.facts),
+        types=tuple(map(line, message.types)),
+        buttons=tuple(replace(each, label=line(each.label)) for each in message.buttons),
+    )  # fmt: skip

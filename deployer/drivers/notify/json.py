@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
 from deployer.core.effects import HeaderName
 from deployer.core.profiles import HttpUrl, SecretRef
-from deployer.core.text import Line
 from deployer.drivers import calls, tls
 from deployer.drivers.calls import Call
 from deployer.drivers.chat.base import ChatSettings
 from deployer.drivers.notify.base import NETWORKS, Notice, NotifyDriver, body_of, url_of
+from deployer.errors import PowerRefused
+
+HeaderValue = Annotated[str, Field(pattern=r"^[ -~]{0,1000}$")]
 
 
 class JsonSettings(ChatSettings):
     """`url` is {secret: NAME} where whoever knows it may post there."""
 
     url: HttpUrl | SecretRef
-    headers: dict[HeaderName, Line | SecretRef] = Field(default_factory=dict, max_length=32)
+    headers: dict[HeaderName, HeaderValue | SecretRef] = Field(default_factory=dict, max_length=32)
     verify: tls.Verify = True
 
     @model_validator(mode="after")
     def _secrets_are_not_sent_in_the_clear(self) -> JsonSettings:
-        secret = any(isinstance(value, SecretRef) for value in self.headers.values())
-        if secret and isinstance(self.url, str):
-            tls.refuse_clear_text(self.url, self.verify)
+        if isinstance(self.url, str):
+            self.refuse_clear_text(self.url)
         return self
+
+    def refuse_clear_text(self, url: str) -> None:
+        """ValueError where a header is a secret, and `url` has no TLS."""
+        if any(isinstance(value, SecretRef) for value in self.headers.values()):
+            tls.refuse_clear_text(url, self.verify)
 
 
 class Json(NotifyDriver):
@@ -39,6 +47,10 @@ class Json(NotifyDriver):
             for name, value in self.settings.headers.items()
         }
         url, secret = url_of(self.settings.url, self.context)
+        try:
+            self.settings.refuse_clear_text(url)
+        except ValueError as error:
+            raise PowerRefused(f"settings.url: {error}") from None
         call = Call(
             "POST", url, {"Idempotency-Key": notice.id, **headers}, body_of(notice), secret=secret
         )

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx
 
+from deployer.media.build.fetch import client, download, shown
+from deployer.media.build.keyring import Keyring
 from deployer.media.build.workshop import (
     DEBIAN_ARCH,
     SUITES,
@@ -33,7 +35,6 @@ _PACKAGED = "usr/lib/debian-installer/images/{release}/{arch}/text/debian-instal
 _PUBLISHED = "./netboot/debian-installer/{arch}/{name}"
 # armhf's kernel has another name; with us all have one.
 _KERNEL = {"armhf": "vmlinuz"}
-_SECONDS = 60
 
 
 def fetch_debian_installer(
@@ -74,7 +75,7 @@ def _fetch(
     except BuildError as no_package:
         log(f"Debian {release} installer: no such package to be had; asking the mirror itself")
         try:
-            return _from_mirror(image, work, release, arch, mirror, keys)
+            return _from_mirror(image, work, release, arch, mirror, Keyring(keys), log)
         except BuildError as no_files:
             raise BuildError(
                 f"neither the package {package} nor the mirror's own files can be had.\n"
@@ -101,45 +102,31 @@ def _from_package(
 
 
 def _from_mirror(
-    image: Path, work: Path, release: str, arch: str, mirror: str | None, keys: Path
+    image: Path, work: Path, release: str, arch: str, mirror: str | None, keys: Keyring, log: Log
 ) -> str:
-    need("gpgv")
     base = f"{mirror_or_host_mirror(mirror)}/dists/{SUITES[release]}"
     signed = work / "InRelease"
-    with httpx.Client(timeout=_SECONDS, follow_redirects=True) as http:
-        _download(http, f"{base}/InRelease", signed)
-        release_file = _verified(signed, work, keys)
+    with client() as http:
+        download(http, f"{base}/InRelease", signed, log)
+        _, release_file = keys.signed_text(signed, work)
         path, checksum = _checksums_file(release_file, DEBIAN_ARCH[arch])
         sums = work / "SHA256SUMS"
-        _download(http, f"{base}/{path}", sums, checksum)
+        _download(http, f"{base}/{path}", sums, checksum, log)
         folder = f"{base}/{path.removesuffix('/SHA256SUMS')}"
         for name, kept in ((_KERNEL.get(arch, "linux"), "linux"), ("initrd.gz", "initrd.gz")):
             published = _PUBLISHED.format(arch=DEBIAN_ARCH[arch], name=name)
             wanted = _listed(sums.read_text(), published)
-            _download(http, f"{folder}/{published.removeprefix('./')}", image / kept, wanted)
+            _download(http, f"{folder}/{published.removeprefix('./')}", image / kept, wanted, log)
     return path.removesuffix("/images/SHA256SUMS")
 
 
-def _download(http: httpx.Client, url: str, target: Path, checksum: str | None = None) -> None:
-    """BuildError names the URL and what is wrong with what came."""
-    try:
-        with http.stream("GET", url) as answer, target.open("wb") as file:
-            answer.raise_for_status()
-            for piece in answer.iter_bytes():
-                file.write(piece)
-    except httpx.HTTPError as error:
-        raise BuildError(f"{url}: {error}", "try another mirror with --mirror") from None
-    if checksum is not None and (found := sha256(target)) != checksum:
+def _download(http: httpx.Client, url: str, target: Path, checksum: str, log: Log) -> None:
+    download(http, url, target, log)
+    if (found := sha256(target)) != checksum:
         raise BuildError(
-            f"{url} has SHA-256 {found}, not {checksum}", "the mirror is being updated; try later"
+            f"{shown(url)} has SHA-256 {found}, not {checksum}",
+            "the mirror is being updated; try later",
         )
-
-
-def _verified(signed: Path, work: Path, keys: Path) -> str:
-    """The text that the archive's keys have signed; nothing else in the file counts."""
-    plain = work / "Release"
-    run("gpgv", "--quiet", "--keyring", str(keys), "--output", str(plain), str(signed))
-    return plain.read_text()
 
 
 def _checksums_file(release: str, arch: str) -> tuple[str, str]:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
+from deployer.core.bootspec import EFI_LOADERS
 from deployer.media.build.workshop import GRUB_MODULES, run
 
 # A loader for UEFI firmware that does not go on to the disk by itself. It looks where installed
-# systems put theirs, on hard disks only: (hd*), as GRUB calls them, never (cd*). The removable
-# path comes first, because our installers write it.
-_LOADER_CONFIG = """\
+# systems put theirs, on hard disks only: (hd*), as GRUB calls them, never (cd*).
+_LOADER_CONFIG = f"""\
 echo "Deployer: looking for the loader on the local disk"
 for part in (hd*,gpt*) (hd*,msdos*); do
-  for file in /EFI/BOOT/BOOTX64.EFI /EFI/debian/shimx64.efi /EFI/debian/grubx64.efi \\
-      /EFI/ubuntu/shimx64.efi /EFI/redhat/shimx64.efi /EFI/centos/shimx64.efi \\
-      /EFI/rocky/shimx64.efi /EFI/almalinux/shimx64.efi /EFI/fedora/shimx64.efi \\
-      /EFI/opensuse/shim.efi /EFI/sles/shim.efi /EFI/Microsoft/Boot/bootmgfw.efi; do
+  for file in {" ".join(EFI_LOADERS)}; do
     if [ -f $part$file ]; then
       echo "Deployer: starting $part$file"
       # The next loader finds its own files from the device that it was started from.

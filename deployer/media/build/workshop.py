@@ -1,4 +1,4 @@
-"""What every build needs: programs, a folder to work in, the mirror, the manifest.
+"""What every build needs: programs, room, a folder to work in, the mirror, the manifest.
 
 Each build works in a folder beside its destination and is renamed there when it is complete, so
 an interrupted build leaves no half image.
@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from deployer.core.sizes import show_size
 
 Log = Callable[[str], None]
 
@@ -46,6 +48,8 @@ _PROGRAMS = {
     "wimlib-imagex": "wimtools",
 }
 GRUB_MODULES = Path("/usr/lib/grub/x86_64-efi")
+# In bytes: no file and no medium that anybody publishes comes near it.
+LARGEST = 128 * 2**30
 
 
 class BuildError(Exception):
@@ -77,6 +81,15 @@ def need_root() -> None:
     if os.geteuid() != 0:
         raise BuildError("images are built as root, because their files belong to root",
                          "run this command with sudo")  # fmt: skip
+
+
+def check_room(folder: Path, size: int, what: str) -> None:
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise BuildError(
+            f"{what} needs {show_size(size)}, and {folder} has {show_size(free)} left",
+            "make room there, or set DEPLOYER_DATA_DIR to a larger disk",
+        )
 
 
 @contextmanager

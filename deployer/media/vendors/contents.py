@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,10 @@ from typing import Literal, Protocol
 from deployer.core.media import check_file_path
 from deployer.core.sizes import show_size
 from deployer.core.text import printable
-from deployer.media.build.workshop import BuildError
+from deployer.media.build.workshop import LARGEST, BuildError, check_room
 
-# No vendor's medium comes near these.
+# No vendor's medium comes near this.
 MOST_FILES = 200_000
-LARGEST = 128 * 2**30
 TEXT_LIMIT = 2**20
 _MOST_LINKS = 8
 _PIECE = 2**20
@@ -147,15 +145,6 @@ def check_plan(contents: Contents, plan: Mapping[str, str], into: Path) -> None:
             raise contents.refused(name, f"differs from {other} in the size of letters alone")
     size = sum(contents.entries[real].size for real in plan.values())
     check_room(into, size, contents.medium)
-
-
-def check_room(folder: Path, size: int, what: str) -> None:
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise BuildError(
-            f"{what} needs {show_size(size)}, and {folder} has {show_size(free)} left",
-            "make room there, or set DEPLOYER_DATA_DIR to a larger disk",
-        )
 
 
 def by_file(plan: Mapping[str, str], into: Path) -> dict[str, list[Path]]:

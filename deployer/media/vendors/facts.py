@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,9 @@ from deployer.media.build.workshop import BuildError
 from deployer.media.vendors.steps import first_of, text_of
 
 
-def facts(given: dict[str, Fact], image: Path, fill: Callable[[str], str]) -> dict[str, Any]:
+def facts(given: Mapping[str, Fact], image: Path, fill: Callable[[str], str]) -> dict[str, Any]:
     return {
-        name: facts(value, image, fill)  # type: ignore[arg-type]
-        if isinstance(value, dict)
-        else _value(value, image, fill)
+        name: facts(value, image, fill) if isinstance(value, dict) else _value(value, image, fill)
         for name, value in given.items()
     }
 

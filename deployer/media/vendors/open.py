@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from deployer.core.families import Family
 from deployer.core.text import is_plain_line, printable
+from deployer.media.build.fetch import client, download, shown
 from deployer.media.build.workshop import BuildError, Log
 from deployer.media.vendors import vouch
 from deployer.media.vendors.archives import Archive, descriptors, is_tar
@@ -16,7 +17,7 @@ from deployer.media.vendors.contents import Source
 from deployer.media.vendors.folders import BesideFile, Folder
 from deployer.media.vendors.recognise import texts
 from deployer.media.vendors.udf import Udf
-from deployer.media.vendors.web import WebFolder, shown
+from deployer.media.vendors.web import WebFolder
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,11 @@ def _from_web(url: str, families: list[Family], terms: vouch.Terms, log: Log) ->
     last = unquote(parts.path.rpartition("/")[2])
     above = f"{parts.scheme}://{parts.netloc}{parts.path.rpartition('/')[0]}"
     if last.lower().endswith(".iso") or is_tar(last):
-        web = WebFolder(above, url, log)
         file = terms.work / "medium" / last.replace("/", "_")
         file.parent.mkdir()
-        web.download(url, file)
+        with client() as http:
+            download(http, url, file, log)
+        web = WebFolder(above, url, log)
         return _file(file, shown(url), web, families, terms, log, fetched=True)
     # Of a file that is one of several the operator means all.
     base = above if last in _names(families) else url.rstrip("/")

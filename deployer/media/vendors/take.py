@@ -15,10 +15,9 @@ from deployer.core.media import our_arch
 from deployer.core.profiles import Arch
 from deployer.core.text import check_name, printable
 from deployer.errors import Invalid
-from deployer.media.build.workshop import BuildError, Log, finish, run, workspace
+from deployer.media.build.workshop import BuildError, Log, check_room, finish, run, workspace
 from deployer.media.library import read_manifest
 from deployer.media.vendors import facts, steps, vouch
-from deployer.media.vendors.contents import check_room
 from deployer.media.vendors.folders import BesideFile
 from deployer.media.vendors.open import Opened, opened
 from deployer.media.vendors.plan import plan

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from deployer.core.text import printable
+from deployer.media.build.keyring import Keyring, is_signed_inline
 from deployer.media.build.workshop import BuildError
 from deployer.media.vendors.checksums import (
     OF_MANY,
     OF_ONE,
     SIGNATURES,
     Checksum,
-    Keyring,
-    is_signed_inline,
     of_the_only,
     read_list,
 )

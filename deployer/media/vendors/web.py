@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
-from deployer.core.sizes import show_size
-from deployer.core.text import printable
-from deployer.media.build.workshop import BuildError, Log
-from deployer.media.vendors.contents import LARGEST, TEXT_LIMIT, by_file, check_room, decoded
+from deployer.media.build.fetch import client, download, failed, shown
+from deployer.media.build.workshop import Log
+from deployer.media.vendors.contents import TEXT_LIMIT, by_file, decoded
 
-_SECONDS = httpx.Timeout(60, connect=20)  # without a byte
-_LONGEST = 12 * 3600  # for one file
 _PIECE = 2**20
-_TRY_AGAIN = "try again, or another mirror"
-
-
-def shown(url: str) -> str:
-    """Without what may be a secret: passwords and tokens stand in front of the host and at the
-    end."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class WebFolder:
@@ -38,7 +26,7 @@ class WebFolder:
         self.name = unquote(urlsplit(base).path.rpartition("/")[2]) or "medium"
         self._log = log
         self._small: dict[str, bytes | None] = {}
-        self._http = httpx.Client(timeout=_SECONDS, follow_redirects=True)
+        self._http = client()
 
     def has(self, path: str) -> bool:
         if self._small.get(path) is not None:
@@ -48,7 +36,7 @@ class WebFolder:
             with self._http.stream("GET", url) as answer:
                 return _found(answer)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _failed(url, error) from None
+            raise failed(url, error) from None
 
     def text(self, path: str) -> str | None:
         content = self.get(path)
@@ -64,7 +52,7 @@ class WebFolder:
 
     def fetch(self, plan: Mapping[str, str], into: Path) -> None:
         for real, targets in by_file(plan, into).items():
-            self.download(self._url(real), targets[0])
+            download(self._http, self._url(real), targets[0], self._log)
             for other in targets[1:]:
                 other.hardlink_to(targets[0])
 
@@ -82,36 +70,8 @@ class WebFolder:
                     if len(content) > TEXT_LIMIT:
                         return None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _failed(url, error) from None
+            raise failed(url, error) from None
         return content
-
-    def download(self, url: str, target: Path) -> None:
-        """The whole file, or BuildError that names it."""
-        until, what = time.monotonic() + _LONGEST, shown(url)
-        try:
-            with self._http.stream("GET", url) as answer, target.open("xb") as file:
-                answer.raise_for_status()
-                size = int(answer.headers.get("content-length", 0))
-                check_room(target.parent, size, what)
-                self._log(f"fetching {what}{f', {show_size(size)}' if size else ''}")
-                got = 0
-                for piece in answer.iter_bytes(_PIECE):
-                    got += len(piece)
-                    if got > LARGEST or time.monotonic() > until:
-                        raise BuildError(
-                            f"{what} is larger than {show_size(LARGEST)}, or comes too slowly",
-                            "fetch it by hand, and name the file",
-                        )
-                    file.write(piece)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            raise _failed(url, error) from None
-
-
-def _failed(url: str, error: Exception) -> BuildError:
-    problem = str(error)
-    if isinstance(error, httpx.HTTPStatusError):
-        problem = f"{error.response.status_code} {error.response.reason_phrase}"
-    return BuildError(f"{shown(url)}: {printable(problem)}", _TRY_AGAIN)
 
 
 def _found(answer: httpx.Response) -> bool:

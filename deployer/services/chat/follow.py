@@ -8,6 +8,8 @@ from sqlmodel import Session
 
 from deployer.core.ids import new_id
 from deployer.core.receivers import ReceiverSpec
+from deployer.errors import Invalid
+from deployer.observe import log
 from deployer.services import receivers
 from deployer.services.parts import CHAT_DRIVERS, Parts
 from deployer.store import chats
@@ -29,10 +31,17 @@ def here(session: Session, row: Deployment, receiver: str, channel: str, now: da
 def wherever_wanted(session: Session, parts: Parts, row: Deployment) -> None:
     """In the channels of all receivers that want to know of such a host."""
     labels = row.snapshot["host"].get("labels", {})
-    for receiver in receivers.enabled(session):
+    for receiver in receivers.enabled(session, types=CHAT_DRIVERS):
         spec = ReceiverSpec.model_validate(receiver.spec)
-        kind = CHAT_DRIVERS.get(spec.type)
-        if kind is not None and spec.when.fits(labels):
-            channel = kind.channel_of(kind.Settings.model_validate(spec.settings))
-            if channel:
-                here(session, row, receiver.name, channel, parts.clock())
+        channel = _channel(spec) if spec.when.fits(labels) else None
+        if channel:
+            here(session, row, receiver.name, channel, parts.clock())
+
+
+def _channel(spec: ReceiverSpec) -> str | None:
+    """None as well where its settings are none any more: no install fails for that."""
+    try:
+        return CHAT_DRIVERS[spec.type].channel_of(receivers.check(spec))
+    except Invalid as error:
+        log.warning("chat_not_ready", receiver=spec.name, error=error.message)
+        return None

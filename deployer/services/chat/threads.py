@@ -27,6 +27,8 @@ from deployer.store.tables import ChatThread, HistoryEntry
 
 # Messages are changed at most this often: platforms allow about one call a second in a channel.
 _PACE = timedelta(seconds=3)
+# Looking costs as well: of many messages, each is looked at less often.
+_LOOK = timedelta(milliseconds=50)
 _LEASE = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(minutes=10)
 # So long after the end, nobody waits for the news any more.
@@ -128,7 +130,8 @@ def _send(parts: Parts, driver: ChatDriver, news: _News) -> None:
         row.message, row.shown, row.said, row.failures, row.error = (
             message, news.looks, said, 0, None
         )  # fmt: skip
-        row.lease_until, row.not_before = None, parts.clock() + _PACE
+        pause = max(_PACE, _LOOK * chats.open_threads(session))
+        row.lease_until, row.not_before = None, parts.clock() + pause
         row.ended_at = parts.clock() if over else None
         session.add(row)
 

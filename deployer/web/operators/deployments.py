@@ -13,7 +13,7 @@ from deployer.core.ids import kind_of
 from deployer.core.lifecycle import State
 from deployer.core.text import Line, printable
 from deployer.errors import Finding, Invalid, NotFound
-from deployer.services import deadlines, deployments, orders
+from deployer.services import deadlines, deployments, orders, rendering
 from deployer.services.deployments import Request
 from deployer.store import deployments as deployment_store
 from deployer.store.tables import ApiToken
@@ -73,7 +73,7 @@ def _dry_run(parts: PartsDep, request: Request) -> JSONResponse:
     with parts.database.reading() as session:
         checked = deployments.check(session, parts, request)
         live = deployment_store.unfinished_of(session, checked.host.id)
-    boot, files = deployments.dry_run(parts, checked, request)
+    boot, files = rendering.dry_run(parts, checked.snapshot, request.vars)
     findings = []
     if checked.host.protected:
         findings.append(Finding(f"{request.host} is protected", "lift it first", field="host"))

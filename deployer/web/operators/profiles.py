@@ -11,7 +11,7 @@ from deployer.core.inventory import HostSpec
 from deployer.core.profiles import ProfileSpec
 from deployer.core.text import Line
 from deployer.errors import Finding, Invalid
-from deployer.services import deadlines, deployments, inventory, people
+from deployer.services import deadlines, inventory, people, rendering
 from deployer.store import profiles
 from deployer.web import views
 from deployer.web.dependencies import AddressDep, Operator, PartsDep, ReadingDep, Viewer, WritingDep
@@ -99,8 +99,8 @@ def check_profile(
     if body.host is not None:
         host = HostSpec.model_validate(inventory.find_host(session, body.host).spec)
     try:
-        snapshot = deployments.snapshot_of(session, parts, host, profile)
-        findings = deployments.findings_of(session, parts, snapshot, body.vars)
+        snapshot = rendering.snapshot_of(session, parts, host, profile)
+        findings = rendering.findings_of(session, parts, snapshot, body.vars)
     except Invalid as error:
         findings = error.findings or [
             Finding(error.message, error.remedy or "", field=error.field, value=error.value)

@@ -249,6 +249,7 @@ def test_of_too_much_the_facts_go_first_and_the_buttons_stay() -> None:
     assert rows[-2].endswith("confirm k7wq2m") and rows[-1] == "Leave it: @Deployer cancel web01"
     # What to type outlives both facts and lines.
     assert rows[2] == "… and 400 more" and 0 < len(rows[3:-2]) < len(message.types)
+    assert len(driver().answer(HEARD, message).body) > MOST_BYTES / 2
     fewer = replace(message, lines=message.lines[:3], facts=message.facts[:2], types=())
     shown = answered(fewer)
     assert [row.count("🔥") > 0 for row in shown] == [True, False, *[True] * 6, False]
@@ -382,7 +383,8 @@ def test_t098_nothing_within_this_machine_is_called_unless_allowed(workflow: Wor
 
 def test_without_a_url_nothing_is_told_but_answers() -> None:
     silent = driver(None)
-    assert silent.channel is None and driver().channel == "posts"
+    assert Teams.channel_of(silent.settings) is None
+    assert Teams.channel_of(driver().settings) == "posts"
     silent.answer_late(HEARD, HELLO)
     with pytest.raises(PowerRefused, match="answer, and no more") as error:
         silent.post("posts", HELLO)
@@ -402,11 +404,10 @@ def test_what_teams_cannot_do_is_not_offered() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [{}, {"token": "in the clear"}, {"token": {"secret": "t"}, "name": "two\nlines"},
-     {"token": {"secret": "t"}, "name": "x" * 65}, {"token": {"secret": "t"}, "api": "//x"},
-     {"token": {"secret": "t"}, "posts": "https://x"}, {"token": {"secret": "t"}, "more": 1}],
+    "wrong",
+    [{"token": "in the clear"}, {"token": None}, {"name": "two\nlines"}, {"name": "x" * 65},
+     {"api": "//x"}, {"api": "http://relay.example"}, {"posts": "https://x"}, {"more": 1}],
 )  # fmt: skip
-def test_settings_are_checked(settings: dict[str, Any]) -> None:
+def test_settings_are_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        TeamsSettings.model_validate(settings)
+        TeamsSettings.model_validate({"token": {"secret": "t"}, **wrong})

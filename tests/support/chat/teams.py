@@ -96,7 +96,9 @@ _MOST, _A_SECOND = 28 * 1024, 4
 def driver(posts: str | None = POSTS, *, api: str | None = None, token: str = TOKEN) -> Teams:
     """As the service makes it; `posts`: the URL to post to, `api`: the relay before it."""
     named = None if posts is None else SecretRef(secret="teams-posts")
-    settings = TeamsSettings(token=SecretRef(secret="teams"), posts=named, api=api)
+    settings = TeamsSettings(
+        token=SecretRef(secret="teams"), posts=named, api=api, verify=api is None
+    )
     secrets = {"teams": token, "teams-posts": posts or ""}
     return Teams(settings, Context(secrets=secrets, networks="127.0.0.0/8"))
 
