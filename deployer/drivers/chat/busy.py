@@ -1,4 +1,4 @@
-"""What a platform says about waiting."""
+"""What a platform says about waiting (RFC 9110, Retry-After)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ _USUAL, _MOST = timedelta(seconds=5), timedelta(hours=1)
 
 
 def busy(message: str, reply: Reply) -> Busy:
-    """The error for this reply, with its Retry-After."""
+    """The error for this reply, with the pause that it asks for."""
     wait = retry_after(reply.headers)
-    return Busy(message, min(_USUAL if wait is None else wait, _MOST))
+    return Busy(message, _USUAL if wait is None else min(wait, _MOST))
