@@ -1,0 +1,43 @@
+"""boot.iso: what it is called, and where in it stands what only the service knows, its own address.
+
+It is built without that. Two files of a fixed size are left free in it, and filled when it is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from deployer.errors import Invalid
+
+IMAGE, NAME = "loaders", "boot.iso"
+# What iPXE runs (BIOS), and what GRUB reads (UEFI); below /deployer of the ISO.
+SLOTS = ("boot.ipxe", "grub.cfg")
+SIZE = 4096
+
+
+def slot(name: str) -> bytes:
+    """Such a file as it is built."""
+    return f"# Deployer writes here, when it serves this ISO: {name}\n".encode().ljust(SIZE, b"\n")
+
+
+def check(texts: Mapping[str, str]) -> None:
+    """Invalid when the text of a slot is too long for it."""
+    for name, text in texts.items():
+        if (length := len(text.encode())) > SIZE:
+            raise Invalid(
+                f"{name} has {length} bytes with this address in it, and boot.iso has room for"
+                f" {SIZE}", field="DEPLOYER_MACHINE_URL", remedy="give the service a shorter URL",
+            )  # fmt: skip
+
+
+def filled(iso: bytes, texts: Mapping[str, str]) -> bytes:
+    """`iso` with the text of every slot in its place."""
+    check(texts)
+    for name in SLOTS:
+        if iso.count(slot(name)) != 1:
+            raise Invalid(
+                f"{NAME} of the image {IMAGE} has no place for {name}", field=NAME,
+                remedy=f"run `deployer image build {IMAGE}` on the server",
+            )  # fmt: skip
+        iso = iso.replace(slot(name), texts[name].encode().ljust(SIZE, b"\n"))
+    return iso
