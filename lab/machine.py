@@ -1,4 +1,4 @@
-"""A real machine in QEMU: firmware, a NIC that boots from the network, disks, a CD drive, a console.
+"""A real machine in QEMU: firmware, a NIC that boots from the network, disks, a CD, a console.
 
 User networking shows the host's 127.0.0.1 as 10.0.2.2 and hands out the boot file, so no network
 needs to be set up; with a cable into a network namespace the machine meets a real DHCP server.

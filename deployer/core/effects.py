@@ -92,7 +92,8 @@ class Kind:
     """`repeatable`: a second time does no harm. A power cycle does: it may kill an installer.
 
     `limited`: goes to a BMC, so not more at once than racks and BMCs bear. `outward`: goes to
-    somebody else than the machine, and so is allowed when a deployment has ended.
+    somebody else than the machine, and so is allowed when a deployment has ended. `tidies`: undoes
+    what is no longer needed, also when a deployment has ended; nothing fails when that fails.
     """
 
     summary: str
@@ -100,6 +101,7 @@ class Kind:
     repeatable: bool = True
     limited: bool = False
     outward: bool = False
+    tidies: bool = False
 
 
 APPROVE = "approve"
@@ -110,6 +112,11 @@ KINDS: dict[str, Kind] = {
     ),
     "power.cycle": Kind("restarts the machine, or switches it on", repeatable=False, limited=True),
     "power.off": Kind("switches the machine off", limited=True),
+    "power.eject_media": Kind(
+        "takes out what `power.boot_once` put into the BMC's virtual drive; ordered by itself",
+        limited=True,
+        tidies=True,
+    ),
     "ssh.run": Kind(
         "runs a command on the installed system; in `queued`, on the one that still runs",
         Command,

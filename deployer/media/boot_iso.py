@@ -1,6 +1,6 @@
-"""boot.iso: what it is called, and where in it stands what only the service knows, its own address.
+"""boot.iso: the room that is left in it for what only a service knows, its own address.
 
-It is built without that. Two files of a fixed size are left free in it, and filled when it is served.
+It is built with two files that say nothing yet. They are filled when it is served.
 """
 
 from __future__ import annotations

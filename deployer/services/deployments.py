@@ -27,7 +27,7 @@ from deployer.core.tokens import Purpose
 from deployer.core.workflows import Step
 from deployer.errors import Conflict, Finding, Forbidden, Invalid, NotFound
 from deployer.observe import log, metrics
-from deployer.services import flow, secrets
+from deployer.services import flow, network_boot, secrets
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
 from deployer.store import effects, hosts, images, profiles
@@ -330,6 +330,8 @@ def advance(
     else:
         deployment.deadline = now + flow.patience(parts, deployment, to)
     _record(session, deployment, event, by, now, from_=state, to=to, detail=detail)
+    if to is not State.BOOTING:
+        network_boot.tidy(session, parts, deployment)
     go_on(session, parts, deployment)
     return True
 

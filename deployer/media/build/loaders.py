@@ -1,8 +1,8 @@
 """The image `loaders`: what firmware fetches first, from Debian's packages alone.
 
-iPXE, PXELINUX, GRUB as network boot program for every platform we know, the chains of shim and GRUB
-that Microsoft's and Debian's keys have signed, and an ISO for machines that are led here by a virtual
-drive. What a mirror lacks is left out by name.
+iPXE, PXELINUX, GRUB as network boot program for every platform we know, the chains of shim and
+GRUB that Microsoft's and Debian's keys have signed, and an ISO for the virtual drives of BMCs. What
+a mirror lacks is left out by name.
 """
 
 from __future__ import annotations
@@ -113,8 +113,15 @@ FILES: tuple[Copied | Made, ...] = (
     Made("grub-arm.efi", "armhf", "grub-efi-arm-bin", "arm-efi", _EFI),
 )  # fmt: skip
 
-_CD_BIOS = Made("boot.img", "x86_64", "grub-pc-bin", "i386-pc",
-                (*_GRUB, *_X86, "biosdisk", "iso9660", "linux16"), "i386-pc-eltorito", _FROM_CD)
+_CD_BIOS = Made(
+    "boot.img",
+    "x86_64",
+    "grub-pc-bin",
+    "i386-pc",
+    (*_GRUB, *_X86, "biosdisk", "iso9660", "linux16"),
+    "i386-pc-eltorito",
+    _FROM_CD,
+)
 _CD_UEFI = Made("BOOTX64.EFI", "x86_64", "grub-efi-amd64-bin", "x86_64-efi",
                 (*_EFI, *_X86, "iso9660"), config=_FROM_CD)  # fmt: skip
 
