@@ -20,19 +20,18 @@ def slot(name: str) -> bytes:
     return f"# Deployer writes here, when it serves this ISO: {name}\n".encode().ljust(SIZE, b"\n")
 
 
-def check(texts: Mapping[str, str]) -> None:
-    """Invalid when the text of a slot is too long for it."""
+def check(address: str, texts: Mapping[str, str]) -> None:
+    """Invalid when a text, with the service's address in it, is too long for its slot."""
     for name, text in texts.items():
         if (length := len(text.encode())) > SIZE:
             raise Invalid(
-                f"{name} has {length} bytes with this address in it, and boot.iso has room for"
-                f" {SIZE}", field="DEPLOYER_MACHINE_URL", remedy="give the service a shorter URL",
+                f"{name} has {length} bytes with this address in it, and {NAME} has room for {SIZE}",
+                field="DEPLOYER_MACHINE_URL", value=address, remedy="choose a shorter URL",
             )  # fmt: skip
 
 
 def filled(iso: bytes, texts: Mapping[str, str]) -> bytes:
-    """`iso` with the text of every slot in its place."""
-    check(texts)
+    """`iso` with the text of every slot in its place; all of them fit (`check`)."""
     for name in SLOTS:
         if iso.count(slot(name)) != 1:
             raise Invalid(

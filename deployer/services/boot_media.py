@@ -49,7 +49,7 @@ def _why_no_iso(parts: Parts, snapshot: Snapshot, there: bool, firmware: str | N
     if firmware != "bios" and not _grub_starts(parts, snapshot):
         return f"only iPXE starts this installer, and for UEFI {boot_iso.NAME} has GRUB"
     try:
-        boot_iso.check(_texts(parts))
+        _texts(parts)
     except Invalid as error:
         return f"{error.message}: {error.remedy}"
     return None
@@ -71,9 +71,12 @@ def _loader(parts: Parts, snapshot: Snapshot, available: set[str]) -> str | None
 
 
 def _texts(parts: Parts) -> dict[str, str]:
+    """What fills the ISO; Invalid when the address is too long for it."""
     base = parts.settings.effective_machine_url
     menu = menus.grub_from_cd(base, grub.unanswered())
-    return dict(zip(boot_iso.SLOTS, (ipxe.from_cd(base), menu), strict=True))
+    texts = dict(zip(boot_iso.SLOTS, (ipxe.from_cd(base), menu), strict=True))
+    boot_iso.check(base, texts)
+    return texts
 
 
 def iso(parts: Parts, library: Library) -> MediaFile:

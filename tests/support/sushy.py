@@ -81,6 +81,8 @@ class SushyEmulator:
                 elif pending and "Restart" in pending["power_state"]:
                     emulator.machine.switch(False)
                 self._answer(204, b"")
+                if pending:  # it comes to pass when somebody looks
+                    threading.Timer(0.3, lambda: emulator.boot).start()
 
             def do_GET(self) -> None:
                 self._answer(200, b"an image")
