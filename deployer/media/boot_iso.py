@@ -25,7 +25,7 @@ def check(address: str, texts: Mapping[str, str]) -> None:
     for name, text in texts.items():
         if (length := len(text.encode())) > SIZE:
             raise Invalid(
-                f"{name} has {length} bytes with this address in it, and {NAME} has room for {SIZE}",
+                f"with this address {name} has {length} bytes, and {NAME} has room for {SIZE}",
                 field="DEPLOYER_MACHINE_URL", value=address, remedy="choose a shorter URL",
             )  # fmt: skip
 

@@ -62,7 +62,7 @@ class Switched:
             self.machine.stop()
 
     def holds(self, cd: Path | None) -> None:
-        """A CD that is put in is booted at the next start; one that is taken out is gone at once."""
+        """What is put in is booted at the next start; what is taken out is gone at once."""
         self.cd = cd
         if cd is None:
             self.machine.eject()
