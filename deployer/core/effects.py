@@ -113,7 +113,7 @@ KINDS: dict[str, Kind] = {
     "power.cycle": Kind("restarts the machine, or switches it on", repeatable=False, limited=True),
     "power.off": Kind("switches the machine off", limited=True),
     "power.eject_media": Kind(
-        "takes out what `power.boot_once` put into the BMC's virtual drive; ordered by itself",
+        "empties the virtual drive that `power.boot_once` has filled; ordered by itself",
         limited=True,
         tidies=True,
     ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from pathlib import Path
 
@@ -96,10 +95,10 @@ def _make(file: Path, content: bytes) -> None:
     """Whole or not at all, whoever else makes it at the same time."""
     file.parent.mkdir(exist_ok=True)
     before = list(file.parent.glob("*.iso"))
-    descriptor, partial = tempfile.mkstemp(dir=file.parent)
-    with os.fdopen(descriptor, "wb") as made:
-        made.write(content)
-    Path(partial).replace(file)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        partial = Path(folder, file.name)
+        partial.write_bytes(content)
+        partial.replace(file)
     for other in before:
         if other != file:
             other.unlink(missing_ok=True)

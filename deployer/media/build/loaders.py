@@ -113,15 +113,9 @@ FILES: tuple[Copied | Made, ...] = (
     Made("grub-arm.efi", "armhf", "grub-efi-arm-bin", "arm-efi", _EFI),
 )  # fmt: skip
 
-_CD_BIOS = Made(
-    "boot.img",
-    "x86_64",
-    "grub-pc-bin",
-    "i386-pc",
-    (*_GRUB, *_X86, "biosdisk", "iso9660", "linux16"),
-    "i386-pc-eltorito",
-    _FROM_CD,
-)
+_CD_BIOS = Made("boot.img", "x86_64", "grub-pc-bin", "i386-pc",
+                (*_GRUB, *_X86, "biosdisk", "iso9660", "linux16"), "i386-pc-eltorito",
+                _FROM_CD)  # fmt: skip
 _CD_UEFI = Made("BOOTX64.EFI", "x86_64", "grub-efi-amd64-bin", "x86_64-efi",
                 (*_EFI, *_X86, "iso9660"), config=_FROM_CD)  # fmt: skip
 
