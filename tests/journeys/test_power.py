@@ -106,6 +106,7 @@ def test_where_the_network_names_no_loader_the_bmc_shows_our_iso(
         switched = Switched(machine, lambda: bmc.boot["BootSourceOverrideTarget"] == "Pxe")
         bmc.machine = switched  # type: ignore[assignment]
         id_ = deploys(lab, machine, bmc.settings, REDFISH_PASSWORD)
+        until(lambda: switched.starts == 2, 180, "a second start")
         lab.becomes(id_, "ready", machine)
         assert switched.starts == 2 and switched.cd is None
     ways = [(e["event"], e["detail"]) for e in lab.history(id_) if "method" in e["detail"]]
