@@ -29,6 +29,7 @@ setup:  ## system packages (as root) and .venv; the second time there is nothing
 
 media: setup $(LIVE) $(DEBIAN) $(INSTALLER) $(LOADERS)  ## build or fetch what machines boot, as root, when missing or old
 
+$(LOADERS): deployer/media/boot_iso.py
 $(LIVE): $(filter-out %.md,$(wildcard live/*))
 $(LIVE) $(DEBIAN) $(LOADERS): $(wildcard deployer/media/build/*.py) | setup
 	$(BIN)/deployer image build $(patsubst %-x86_64,%,$(notdir $(@D))) --dir $(@D)

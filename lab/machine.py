@@ -1,4 +1,4 @@
-"""A real machine in QEMU: firmware, a NIC that boots from the network, disks, a serial console.
+"""A real machine in QEMU: firmware, a NIC that boots from the network, disks, a CD, a console.
 
 User networking shows the host's 127.0.0.1 as 10.0.2.2 and hands out the boot file, so no network
 needs to be set up; with a cable into a network namespace the machine meets a real DHCP server.
@@ -16,7 +16,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Firmware = Literal["bios", "uefi"]
 
@@ -52,7 +52,8 @@ class Cable:
 class Machine:
     """One machine. `boot_url` is what DHCP names as boot file; `ssh_port` leads to its port 22.
 
-    With a `cable` it has neither: there are a DHCP server and an address.
+    With a `cable` it has neither: there are a DHCP server and an address. `cd` is booted before all
+    else, until it is ejected.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Machine:
     disks: list[DiskSpec] = field(default_factory=list)
     ssh_port: int | None = None
     cable: Cable | None = None
+    cd: Path | None = None
     memory_mib: int = 1536
     network_first: bool = True  # as with a boot override; else the disks come first
     accelerator: str = "tcg,thread=multi"
@@ -106,15 +108,16 @@ class Machine:
             "-serial", "chardev:console",
             "-qmp", f"unix:{self._control},server=on,wait=off",
             "-device", "virtio-rng-pci",
-            *self._firmware(), *self._disks(), *self._network(),
+            *self._firmware(), *self._disks(), *self._cd(), *self._network(),
         ]  # fmt: skip
 
     def _network(self) -> list[str]:
         place = 1 if self.network_first else len(self.disks) + 2
         nic = f"virtio-net-pci,netdev=n0,mac={self.mac},bootindex={place}"
         if self.cable is None:
+            boot_file = f",bootfile={self.boot_url}" if self.boot_url else ""
             forward = f",hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22" if self.ssh_port else ""
-            return ["-netdev", f"user,id=n0,bootfile={self.boot_url}{forward}", "-device", nic]
+            return ["-netdev", f"user,id=n0{boot_file}{forward}", "-device", nic]
         tap = f"tap,id=n0,ifname={self.cable.tap},script=no,downscript=no"
         no_rom = ",romfile=" if self.cable.firmware_boots else ""
         return ["-netdev", tap, "-device", nic + no_rom, *self._without_pxe()]
@@ -148,6 +151,12 @@ class Machine:
             ]  # fmt: skip
         return options
 
+    def _cd(self) -> list[str]:
+        if self.cd is None:
+            return []
+        drive = f"file={self.cd},if=none,id=cd,media=cdrom,readonly=on,format=raw"
+        return ["-drive", drive, "-device", "ide-cd,drive=cd,id=cd-drive,bootindex=0"]
+
     @property
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -166,6 +175,12 @@ class Machine:
         """Press the power button briefly: the system shuts down by itself."""
         self._tell("system_powerdown")
 
+    def eject(self) -> None:
+        """Take the CD out, locked or not."""
+        if self.cd is not None and self.running:
+            self._tell("eject", id="cd-drive", force=True)
+        self.cd = None
+
     def types(self, text: str) -> None:
         """Type at the serial console, as a person would."""
         with socket.socket(socket.AF_UNIX) as serial:
@@ -174,14 +189,14 @@ class Machine:
                 serial.sendall(letter.encode())
                 time.sleep(0.02)  # the port holds 16 of them
 
-    def _tell(self, command: str) -> None:
+    def _tell(self, command: str, **arguments: Any) -> None:
         with socket.socket(socket.AF_UNIX) as control:
             control.settimeout(10)
             control.connect(str(self._control))
             stream = control.makefile("rw")
             stream.readline()
-            for name in ("qmp_capabilities", command):
-                stream.write(json.dumps({"execute": name}) + "\n")
+            for name, given in (("qmp_capabilities", {}), (command, arguments)):
+                stream.write(json.dumps({"execute": name, "arguments": given}) + "\n")
                 stream.flush()
                 stream.readline()
 

@@ -55,6 +55,23 @@ def entry(base: str) -> str:
     )
 
 
+def from_cd(base: str) -> str:
+    """For an iPXE that did not come by the network: an address first, then as everybody."""
+    return "\n".join(
+        [
+            "#!ipxe",
+            "set deployer_tries:int32 0",
+            ":ask",
+            f"dhcp && chain --replace --autofree {base}/boot.ipxe ||",
+            "inc deployer_tries",
+            f"iseq ${{deployer_tries}} {_TRIES} && exit ||",
+            "sleep 3",
+            "goto ask",
+            "",
+        ]
+    )
+
+
 def script(decision: BootDecision) -> str:
     """What this machine boots."""
     if isinstance(decision, InstallerBoot):

@@ -101,7 +101,8 @@ class Kind:
     `limited`: goes to a BMC, so not more at once than racks and BMCs bear. `restarts` the machine,
     which then comes to us: so it is pointless once it has come, and not all do it in one minute.
     `outward`: goes to somebody else than the machine, and so is allowed when a deployment has
-    ended.
+    ended. `tidies`: undoes what is no longer needed, also when a deployment has ended; nothing
+    fails when that fails.
     """
 
     summary: str
@@ -110,6 +111,7 @@ class Kind:
     limited: bool = False
     restarts: bool = False
     outward: bool = False
+    tidies: bool = False
 
 
 APPROVE, NOTIFY = "approve", "notify"
@@ -122,6 +124,11 @@ KINDS: dict[str, Kind] = {
         "restarts the machine, or switches it on", repeatable=False, limited=True, restarts=True
     ),
     "power.off": Kind("switches the machine off", limited=True),
+    "power.eject_media": Kind(
+        "empties the virtual drive that `power.boot_once` has filled; ordered by itself",
+        limited=True,
+        tidies=True,
+    ),
     "ssh.run": Kind(
         "runs a command on the installed system; in `queued`, on the one that still runs",
         Command,

@@ -32,6 +32,25 @@ def grub(machine_url: str, local: str) -> str:
     return _GRUB.format(server=f"{parts.scheme},{parts.netloc}", path=parts.path, local=local)
 
 
+# All cards ask at once, for 13 s; a switch's port may be silent for longer (spanning tree).
+_ADDRESS = """\
+for try in 1 2 3; do
+  if [ -z "$net_default_ip" ]; then
+    echo "Deployer: asking for an address"
+    net_bootp
+    for card in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+      if [ -z "$net_default_ip" ]; then set net_default_interface=efinet${card}_dhcp; fi
+    done
+  fi
+done
+"""
+
+
+def grub_from_cd(machine_url: str, local: str) -> str:
+    """As `grub`, for one that did not come by the network."""
+    return _ADDRESS + grub(machine_url, local)
+
+
 _PXELINUX = """\
 # Starts iPXE, which asks the server. The same file for every machine.
 DEFAULT deployer

@@ -20,7 +20,7 @@ from deployer.core.receivers import APPROVAL
 from deployer.core.workflows import Step
 from deployer.errors import Conflict, Forbidden, NotFound
 from deployer.observe import log, metrics
-from deployer.services import deliveries, flow, receivers, rendering, secrets
+from deployer.services import deliveries, flow, network_boot, receivers, rendering, secrets
 from deployer.services.chat import follow
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
@@ -191,6 +191,8 @@ def advance(
         deployment.deadline = now + flow.patience(parts, deployment, to)
     _record(session, deployment, event, by, now, from_=state, to=to, detail=detail)
     deliveries.tell(session, parts, deployment, to)
+    if to is not State.BOOTING:
+        network_boot.tidy(session, parts, deployment)
     go_on(session, parts, deployment)
     return True
 

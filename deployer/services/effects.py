@@ -53,6 +53,8 @@ def _power_boot_once(parts: Parts, deployment: Deployment, effect: Effect) -> Ou
 
     def change(session: Session, row: Deployment) -> None:
         row.boot_tries = [*row.boot_tries, *tries]
+        if State(row.state) not in (State.QUEUED, State.BOOTING):
+            network_boot.tidy(session, parts, row)  # it went on, or ended, meanwhile
         if again and _still_away(row):
             deployments.arrive_again(session, parts, row)
 
@@ -93,6 +95,15 @@ def _still_away(deployment: Deployment) -> bool:
 
 def _power_off(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
     return Outcome({"power": _driver(parts, deployment).off()})
+
+
+def _power_eject_media(parts: Parts, deployment: Deployment, effect: Effect) -> Outcome:
+    """Not under a later deployment that may be booting from the same ISO: it takes it out."""
+    with parts.database.reading() as session:
+        other = deployment_store.unfinished_of(session, deployment.host_id or "")
+    if other and other.id != deployment.id and State(other.state) in (State.QUEUED, State.BOOTING):
+        return Outcome({"power": f"nothing is taken out while {other.id} boots"})
+    return Outcome({"power": _driver(parts, deployment).eject_media()})
 
 
 def _driver(parts: Parts, deployment: Deployment) -> PowerDriver:
@@ -194,6 +205,7 @@ ACTS: dict[str, Callable[[Parts, Deployment, Effect], Outcome]] = {
     "power.boot_once": _power_boot_once,
     "power.cycle": _power_cycle,
     "power.off": _power_off,
+    "power.eject_media": _power_eject_media,
     "ssh.run": _ssh_run,
     "ssh.verify": _ssh_verify,
     "ssh.identity": _ssh_identity,
@@ -298,8 +310,9 @@ def _interrupted(parts: Parts, deployment: Deployment, effect: Effect) -> Outcom
 
 
 def _belongs_here(effect: Effect, deployment: Deployment) -> bool:
-    """Ordered by the very end of its deployment, and no machine is touched for it."""
-    return kind_of(effect.name).outward and effect.state == deployment.state
+    """Ordered by the very end of its deployment, and no machine is touched for it; or it tidies."""
+    kind = kind_of(effect.name)
+    return kind.tidies or (kind.outward and effect.state == deployment.state)
 
 
 def _tries_later(parts: Parts, effect: Effect, deployment: Deployment, error: str) -> bool:
@@ -357,7 +370,7 @@ def _report(
     event, now = outcome.event, parts.clock()
     if outcome.change is not None:
         outcome.change(session, deployment)
-    may_fail = step is not None and step.on_failure == "go_on"
+    may_fail = kind_of(effect.name).tidies or (step is not None and step.on_failure == "go_on")
     if event is Event.EFFECT_FAILED and (may_fail or State(deployment.state) not in UNFINISHED):
         detail, event = {**detail, "failed": outcome.cause}, None
     if event is not None:

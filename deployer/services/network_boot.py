@@ -14,12 +14,12 @@ from sqlmodel import Session
 
 from deployer.drivers.power.base import BootMethod, PowerDriver
 from deployer.errors import BootMethodRefused, PowerError, PowerRefused
-from deployer.services import experience
+from deployer.services import boot_media, experience, flow
 from deployer.services.parts import Parts
 from deployer.store.tables import Deployment
 
 PURPOSE: experience.Purpose = "network_boot"
-EFFECT = "power.boot_once"
+EFFECT, EJECT = "power.boot_once", "power.eject_media"
 
 Try = dict[str, Any]
 
@@ -30,7 +30,7 @@ def boot_once(parts: Parts, deployment: Deployment, driver: PowerDriver) -> list
     tries: list[Try] = []
     for method in _left(parts, deployment, driver, product):
         try:
-            said = driver.boot_once(method)
+            said = _set(parts, deployment, driver, method)
         except BootMethodRefused as refusal:
             tries.append({"method": method, "product": product, "refused": refusal.message})
         else:
@@ -40,6 +40,17 @@ def boot_once(parts: Parts, deployment: Deployment, driver: PowerDriver) -> list
         f"no way is left to boot {deployment.host_name} from the network: {told(every)}",
         remedy="look at the machine's console, or choose another power driver",
     )
+
+
+def _set(parts: Parts, deployment: Deployment, driver: PowerDriver, method: BootMethod) -> str:
+    url = boot_media.url(parts, deployment, method)
+    try:
+        return driver.boot_once(method, url)
+    except PowerError:
+        if method is BootMethod.VIRTUAL_MEDIA:  # the ISO may be in, and nobody boots from it
+            with suppress(PowerError):
+                driver.eject_media()
+        raise
 
 
 def _left(
@@ -84,12 +95,21 @@ def did_not_come(session: Session, parts: Parts, deployment: Deployment) -> Try:
 
 def _ended(session: Session, parts: Parts, deployment: Deployment, *, worked: bool) -> Try:
     """Of the latest try: whether it led the machine here."""
+    tidy(session, parts, deployment)
     last = {**deployment.boot_tries[-1], "seen": worked}
     deployment.boot_tries = [*deployment.boot_tries[:-1], last]
     experience.remember(
         session, PURPOSE, last["product"], last["method"], worked=worked, now=parts.clock()
     )
     return last
+
+
+def tidy(session: Session, parts: Parts, deployment: Deployment) -> None:
+    """Have the ISO taken out, once, where the latest try has put it in."""
+    last = deployment.boot_tries[-1] if deployment.boot_tries else {}
+    if last.get("method") == BootMethod.VIRTUAL_MEDIA and not last.get("ejected"):
+        deployment.boot_tries = [*deployment.boot_tries[:-1], {**last, "ejected": True}]
+        flow.order(session, deployment, EJECT, parts.clock())
 
 
 def told(tries: list[Try]) -> str:

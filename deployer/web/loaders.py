@@ -28,7 +28,7 @@ from deployer.core.text import is_plain_line
 from deployer.errors import DeployerError, NotFound, Unavailable
 from deployer.netboot import menus
 from deployer.observe import log_request, measurement
-from deployer.services import boot, local_boot, media
+from deployer.services import boot, boot_media, local_boot, media
 from deployer.services.limit import Judged, RateLimit
 from deployer.services.parts import Parts
 from deployer.web.http import (
@@ -113,7 +113,7 @@ class Loaders:
         self.glances, self.library = boot.Glances(parts), media.Library(parts)
         self.handlers = {
             "/boot/ipxe": self._ipxe, "/boot/grub": self._grub, "/boot.ipxe": self._entry,
-            "/grub/grub.cfg": self._grub_entry,
+            "/grub/grub.cfg": self._grub_entry, boot_media.ISO_PATH: self._boot_iso,
         }  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -219,16 +219,29 @@ class Loaders:
         found = self.library.at_a_glance(image, path)
         if found is None:
             found = await run_in_threadpool(self.library.find, image, path)
-        headers = {"ETag": f'"{found.sha256}"'}
-        known = request.headers.get("if-none-match", "")
-        if headers["ETag"] in known or known.strip() == "*":
-            return Response(status_code=304, headers=headers)
-        headers["X-Content-Type-Options"] = "nosniff"
-        kind = "application/octet-stream"
+        at = None
         if settings.accel_redirect and is_proxy_of_ours(request, settings.trusted_proxies):
-            headers["X-Accel-Redirect"] = settings.accel_redirect + quote(f"/{image}/{path}")
-            return Response(headers=headers, media_type=kind)
-        return FileResponse(found.file, stat_result=found.stat, headers=headers, media_type=kind)
+            at = settings.accel_redirect + quote(f"/{image}/{path}")
+        return _sent(request, found, at)
+
+    async def _boot_iso(self, request: Request) -> Response:
+        """For a BMC's virtual drive, the same for every machine; BMCs read it in ranges."""
+        found = await run_in_threadpool(boot_media.iso, self.parts, self.library)
+        return _sent(request, found)
+
+
+def _sent(request: Request, found: media.MediaFile, redirect: str | None = None) -> Response:
+    """The file; `redirect`: where a proxy of ours finds it, and sends it itself."""
+    headers = {"ETag": f'"{found.sha256}"'}
+    known = request.headers.get("if-none-match", "")
+    if headers["ETag"] in known or known.strip() == "*":
+        return Response(status_code=304, headers=headers)
+    headers["X-Content-Type-Options"] = "nosniff"
+    kind = "application/octet-stream"
+    if redirect:
+        headers["X-Accel-Redirect"] = redirect
+        return Response(headers=headers, media_type=kind)
+    return FileResponse(found.file, stat_result=found.stat, headers=headers, media_type=kind)
 
 
 class MachineSide:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from deployer.settings import Settings
-from lab.machine import Machine
+from lab.machine import Firmware, Machine
 from tests.support.ipmi_sim import PASSWORD as IPMI_PASSWORD
 from tests.support.ipmi_sim import IpmiSim
 from tests.support.lab import Lab
@@ -35,6 +35,7 @@ pytestmark = [
 @pytest.fixture
 def lab(settings: Settings, tmp_path: Path) -> Iterator[Lab]:
     settings.power_networks = "127.0.0.0/8"
+    settings.boot_request_within = 60  # beside another machine, on two slow cores
     with Lab(settings, tmp_path) as lab:
         yield lab
 
@@ -45,6 +46,7 @@ class Switched:
     def __init__(self, machine: Machine, from_network: Callable[[], bool]) -> None:
         self.machine, self.from_network = machine, from_network
         self.starts = 0
+        self.cd: Path | None = None
 
     @property
     def runs(self) -> bool:
@@ -53,10 +55,17 @@ class Switched:
     def switch(self, on: bool) -> None:
         if on and not self.runs:
             self.machine.network_first = self.from_network()
+            self.machine.cd = self.cd
             self.machine.start()
             self.starts += 1
         if not on:
             self.machine.stop()
+
+    def holds(self, cd: Path | None) -> None:
+        """What is put in is booted at the next start; what is taken out is gone at once."""
+        self.cd = cd
+        if cd is None:
+            self.machine.eject()
 
 
 def deploys(lab: Lab, machine: Machine, power: dict[str, Any], password: str) -> str:
@@ -81,6 +90,32 @@ def test_by_redfish(lab: Lab, tmp_path: Path) -> None:
         assert switched.starts == 1 and machine.network_first
     (start,) = [line for line in lab.history(id_) if line["event"] == "start"]
     assert start["detail"]["method"] == "pxe"
+
+
+@pytest.mark.parametrize("firmware", ["uefi", "bios"])
+def test_where_the_network_names_no_loader_the_bmc_shows_our_iso(
+    lab: Lab, tmp_path: Path, firmware: Firmware
+) -> None:
+    """Its override to the network is taken, and leads to nothing."""
+    lab.has_loaders()
+    machine = lab.a_machine(firmware)
+    machine.boot_url = ""
+    folder = tmp_path / "bmc"
+    folder.mkdir()
+    with SushyEmulator(folder) as bmc:
+        switched = Switched(machine, lambda: bmc.boot["BootSourceOverrideTarget"] == "Pxe")
+        bmc.machine = switched  # type: ignore[assignment]
+        id_ = deploys(lab, machine, bmc.settings, REDFISH_PASSWORD)
+        until(lambda: switched.starts == 2, 180, "a second start")
+        lab.becomes(id_, "ready", machine)
+        assert switched.starts == 2 and switched.cd is None
+    ways = [(e["event"], e["detail"]) for e in lab.history(id_) if "method" in e["detail"]]
+    assert [(event, detail["method"]) for event, detail in ways] == [
+        ("start", "pxe"), ("boot_not_seen", "pxe"), ("power.boot_once", "virtual_media"),
+    ]  # fmt: skip
+    assert ways[-1][1]["refused"].startswith("uefi_http: ")
+    (out,) = [line for line in lab.history(id_) if line["event"] == "power.eject_media"]
+    assert out["detail"]["power"] == "the virtual drive Cd is empty"
 
 
 @contextmanager

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from deployer.media import library
+from deployer.media import boot_iso, library
 from deployer.media.build import BuildError, loaders
 from deployer.netboot.loaders import SIGNED
 from tests.support.netns import needs_root
 
+EVERY = {file.target for file in loaders.FILES} | {boot_iso.NAME}
 BUILT = Path(__file__).parents[2] / ".cache" / "images" / "loaders"
 # https://learn.microsoft.com/en-us/windows/win32/debug/pe-format#machine-types
 MACHINES = {0x8664: "x86_64", 0x14C: "i386", 0xAA64: "arm64", 0x1C2: "armhf"}
@@ -43,13 +45,13 @@ def test_what_a_mirror_lacks_is_left_out_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loaders, "download", fake_download)
-    monkeypatch.setattr(loaders, "_make", lambda file, _, target: target.write_bytes(b"GRUB"))
+    monkeypatch.setattr(loaders, "_make", lambda file, _, target: target.write_bytes(b"GRUB" * 999))
     said: list[str] = []
     loaders.build_loaders(tmp_path / "loaders", log=said.append)
     manifest = library.read_manifest(tmp_path / "loaders")
     library.verify(tmp_path / "loaders", manifest)
     there = {file["path"] for file in manifest["files"]}
-    assert there | set(manifest["left_out"]) == {file.target for file in loaders.FILES}
+    assert there | set(manifest["left_out"]) == EVERY
     assert there & set(manifest["left_out"]) == set()
     assert manifest["left_out"]["lpxelinux.0"] == "this mirror has no package pxelinux for x86_64"
     assert manifest["left_out"]["grub-arm64.efi"] == (
@@ -89,8 +91,19 @@ def test_t029_the_built_loaders_are_for_their_processor_and_signed_where_they_mu
     manifest = json.loads((BUILT / "image.json").read_text())
     library.verify(BUILT, manifest)
     there = {file["path"] for file in manifest["files"]}
-    assert there | set(manifest["left_out"]) == {file.target for file in loaders.FILES}
+    assert there | set(manifest["left_out"]) == EVERY
     assert {"undionly.kpxe", "snponly.efi", "shimx64.efi", "grubx64.efi"} <= there
     signed = {name for names in SIGNED.values() for name in names} | {"grubx64.efi", "grubaa64.efi"}
     for name in sorted(there & set(EFI)):
         assert _pe((BUILT / name).read_bytes()) == (EFI[name], name in signed), name
+
+
+@pytest.mark.slow
+def test_the_built_iso_boots_bios_and_uefi_and_has_room_for_our_address() -> None:
+    """That it does boot, the journeys show."""
+    iso = (BUILT / boot_iso.NAME).read_bytes()
+    assert [iso.count(boot_iso.slot(name)) for name in boot_iso.SLOTS] == [1, 1]
+    command = ["xorriso", "-indev", BUILT / boot_iso.NAME, "-report_el_torito", "plain"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    images = [line.split() for line in told.splitlines() if line.startswith("El Torito boot img")]
+    assert [(words[6], words[7]) for words in images] == [("BIOS", "y"), ("UEFI", "y")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from deployer.media import boot_iso
 from deployer.services.parts import Parts
 from deployer.store import images
 
@@ -68,3 +69,12 @@ def register_openbsd(parts: Parts) -> None:
     """OpenBSD 7.8's loaders and bsd.rd, as `deployer image add` would register them."""
     medium = {"name": "openbsd-7.8-x86_64", "kind": "medium", "arch": "x86_64", "release": "7.8"}
     _write(parts, medium, dict.fromkeys(("pxeboot", "bootx64.efi", "bsd.rd"), KERNEL))
+
+
+def register_loaders(parts: Parts, iso: bytes | None = None) -> bytes:
+    """The image `loaders` with the loaders of UEFI and a boot.iso, which is returned."""
+    iso = iso or b"first" + b"".join(map(boot_iso.slot, boot_iso.SLOTS)) + b"last" * 1000
+    files = dict.fromkeys(("snponly.efi", "grub-x86_64.efi"), b"MZ loader")
+    facts = {"name": "loaders", "kind": "loaders", "arch": "all", "release": "12"}
+    _write(parts, facts, {**files, boot_iso.NAME: iso})
+    return iso

@@ -60,6 +60,10 @@ class Lab(LiveService):
         """Debian's own installer of this release."""
         self._register(CACHE / "images" / f"debian-installer-{release}-x86_64")
 
+    def has_loaders(self) -> None:
+        """What firmware and BMCs fetch."""
+        self._register(CACHE / "images/loaders")
+
     def _register(self, folder: Path) -> None:
         parts = self.parts()
         manifest = library.add(self.settings.images_dir, folder)

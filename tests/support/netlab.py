@@ -62,7 +62,7 @@ class NetLab(Lab):
         self.segment = segment
         self.machine_address = f"{ADDRESS}:8081"
         super().__init__(settings, folder)
-        self._register(CACHE / "images/loaders")
+        self.has_loaders()
 
     def _placed(self, settings: Settings) -> Settings:
         return settings.model_copy(

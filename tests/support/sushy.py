@@ -19,16 +19,26 @@ from tests.support.postgres import free_port
 
 USER, PASSWORD = "operator", "s3cret-of-the-bmc"
 UUID = "11111111-1111-1111-1111-111111111111"
-# The emulator throws dice for how long a machine takes, up to eleven seconds.
-_RUN = "import random; random.randint = lambda low, high: 0\n" \
-       "from sushy_tools.emulator.main import main; main()"  # fmt: skip
+# The emulator throws dice for how long a machine takes, up to eleven seconds. And it finds what a
+# machine in QEMU calls 10.0.2.2, which is this one's loopback.
+_RUN = """\
+import random, socket
+random.randint = lambda low, high: 0
+found = socket.getaddrinfo
+socket.getaddrinfo = lambda host, *more, **named: found(
+    "127.0.0.1" if host == "10.0.2.2" else host, *more, **named
+)
+from sushy_tools.emulator.main import main; main()
+"""
 
 
 class Machine:
-    """Runs while its power is on; `starts` counts how often it was started."""
+    """Runs while its power is on; `starts` counts how often it was started, `cd` is what is in its
+    virtual drive."""
 
     def __init__(self) -> None:
         self.starts = 0
+        self.cd: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -42,6 +52,9 @@ class Machine:
         if not on and self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def holds(self, cd: Path | None) -> None:
+        self.cd = cd
 
 
 class SushyEmulator:
@@ -60,9 +73,16 @@ class SushyEmulator:
         class Handler(BaseHTTPRequestHandler):
             def do_PUT(self) -> None:
                 told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if told.get("pending_power") is None and "power_state" in told:
+                cd = (told.get("boot_image") or {}).get("Cd", [None])[0]
+                emulator.machine.holds(Path(cd) if cd else None)
+                pending = told.get("pending_power")
+                if pending is None and "power_state" in told:
                     emulator.machine.switch(told["power_state"] == "On")
+                elif pending and "Restart" in pending["power_state"]:
+                    emulator.machine.switch(False)
                 self._answer(204, b"")
+                if pending:  # it comes to pass when somebody looks
+                    threading.Timer(0.3, lambda: emulator.boot).start()
 
             def do_GET(self) -> None:
                 self._answer(200, b"an image")

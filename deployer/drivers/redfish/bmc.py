@@ -13,7 +13,7 @@ from deployer.core.text import MASK, printable
 from deployer.drivers import http
 from deployer.drivers.redfish import said
 from deployer.drivers.redfish.said import Resource
-from deployer.errors import PowerError, PowerRefused, PowerUnclear
+from deployer.errors import BootMethodRefused, PowerError, PowerRefused, PowerUnclear
 
 ROOT = "/redfish/v1/"
 _REDIRECTS = 3
@@ -206,6 +206,13 @@ class Bmc:
                 error.extra["retry_after"] = int(wait)
             return error
         return PowerRefused(message, remedy="see what the BMC's own page says of this machine")
+
+    def refusal_of(self, reply: http.Reply, method: str, path: str) -> PowerError:
+        """The same for what one way to boot needs: where this BMC says no, another way may do."""
+        error = self.error_of(reply, method, path)
+        if isinstance(error, PowerRefused):
+            return BootMethodRefused(error.message, remedy=error.remedy)
+        return error
 
     def words(self, reply: http.Reply) -> str:
         """What a BMC gave as its reasons, without our password in it."""

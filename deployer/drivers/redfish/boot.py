@@ -135,7 +135,7 @@ def set_once(bmc: Bmc, override: Override, product: Product) -> None:
     while reply.status == 400:
         body = next(bodies, None)
         if body is None:
-            raise bmc.error_of(reply, "PATCH", override.at)
+            raise bmc.refusal_of(reply, "PATCH", override.at)
         reply = bmc.patch(override.at, body)
     shown: Resource = {}
     for _ in range(int(_READ_BACK_SECONDS / _PAUSE)):

@@ -83,7 +83,7 @@ def _put_in(bmc: Bmc, slot: Resource, url: str) -> None:
         at = str(slot["@odata.id"])
         reply = bmc.patch(at, {"Image": url, "Inserted": True, "WriteProtected": True})
         if reply.status == 400:
-            raise bmc.error_of(reply, "PATCH", at)
+            raise bmc.refusal_of(reply, "PATCH", at)
         return
     # Nothing but the image: Supermicro refuses the defaults when they are said.
     body: Resource = {"Image": url}
@@ -92,7 +92,7 @@ def _put_in(bmc: Bmc, slot: Resource, url: str) -> None:
         words = bmc.words(reply)
         missing = [name for name in _EXTRAS if name in words and name not in body]
         if not missing:
-            raise bmc.error_of(reply, "POST", action)
+            raise bmc.refusal_of(reply, "POST", action)
         body[missing[0]] = _EXTRAS[missing[0]] or url.partition(":")[0].upper()
         reply = bmc.post(action, body)
 

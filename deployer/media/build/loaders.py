@@ -1,7 +1,8 @@
 """The image `loaders`: what firmware fetches first, from Debian's packages alone.
 
-iPXE, PXELINUX, GRUB as network boot program for every platform we know, and the chains of shim and
-GRUB that Microsoft's and Debian's keys have signed. What a mirror lacks is left out by name.
+iPXE, PXELINUX, GRUB as network boot program for every platform we know, the chains of shim and
+GRUB that Microsoft's and Debian's keys have signed, and an ISO for the virtual drives of BMCs. What
+a mirror lacks is left out by name.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deployer.media import boot_iso
 from deployer.media.build.workshop import (
     BuildError,
     Log,
     download,
     finish,
+    need,
     need_programs,
     run,
     workspace,
@@ -45,6 +48,7 @@ class Made:
     platform: str
     modules: tuple[str, ...]
     format: str = ""
+    config: str = ""  # what it reads first; unset: `_FIRST`
 
 
 # What GRUB reads first is built in: it goes on to the file that the server has for everybody, by
@@ -61,6 +65,19 @@ for try in 1 2 3; do
 done
 echo "Deployer: it cannot be read, back to the firmware"
 sleep 5
+exit
+"""
+# The same for a GRUB on a CD. For BIOS it has no network: it starts iPXE, which has.
+_FROM_CD = """\
+search --no-floppy --set=root --file /deployer/grub.cfg
+if [ "$grub_platform" = pc ]; then
+  linux16 /deployer/ipxe.lkrn
+  initrd16 /deployer/boot.ipxe
+  boot
+fi
+configfile /deployer/grub.cfg
+echo "Deployer: this ISO names no service, take /boot.iso from yours"
+sleep 10
 exit
 """
 _GRUB = (
@@ -96,6 +113,11 @@ FILES: tuple[Copied | Made, ...] = (
     Made("grub-arm.efi", "armhf", "grub-efi-arm-bin", "arm-efi", _EFI),
 )  # fmt: skip
 
+_CD_BIOS = Made("boot.img", "x86_64", "grub-pc-bin", "i386-pc",
+                (*_GRUB, *_X86, "biosdisk", "iso9660", "linux16"), "i386-pc-eltorito",
+                _FROM_CD)  # fmt: skip
+_CD_UEFI = Made("BOOTX64.EFI", "x86_64", "grub-efi-amd64-bin", "x86_64-efi",
+                (*_EFI, *_X86, "iso9660"), config=_FROM_CD)  # fmt: skip
 
 # GRUB's modules and the grub-mkimage that joins them must be of one version.
 _GRUB_RELEASES = {"2.06": "12", "2.12": "13"}
@@ -106,6 +128,7 @@ def build_loaders(
 ) -> None:
     """Every loader of `FILES` that the mirror has; the manifest names those that it has not."""
     need_programs()
+    need("xorriso", "mformat")
     with workspace(dest) as work:
         image = work / "image"
         image.mkdir()
@@ -115,6 +138,7 @@ def build_loaders(
         for from_, arch in dict.fromkeys(groups):
             files = [f for f, group in zip(FILES, groups, strict=True) if group == (from_, arch)]
             order.fill(from_, arch, files)
+        order.make_iso(work / f"{grub}-x86_64" / "files")
         for name, reason in order.missing.items():
             log(f"loaders: {name} is left out: {reason}")
         finish(image, dest, {
@@ -164,6 +188,36 @@ class _Order:
             if problem := _take(file, found, folder, self.image / file.target):
                 self.missing[file.target] = problem
 
+    def make_iso(self, packages: Path) -> None:
+        """boot.iso, from the files of the packages for x86_64."""
+        ipxe = self.image / "ipxe.lkrn"
+        if not ipxe.exists():
+            self.missing[boot_iso.NAME] = f"it needs {ipxe.name}"
+            return
+        made = self.work / "iso"
+        made.mkdir()
+        for file in (_CD_BIOS, _CD_UEFI):
+            _make(file, packages, made / file.target)
+        _write_iso(made, ipxe, self.image / boot_iso.NAME)
+
+
+def _write_iso(made: Path, ipxe: Path, target: Path) -> None:
+    """El Torito with an image for BIOS and one for UEFI, which is a file system of 2.88 MB."""
+    tree, fat = made / "tree", made / "tree" / "efi.img"
+    (tree / "deployer").mkdir(parents=True)
+    run("mformat", "-C", "-f", "2880", "-i", str(fat), "::")
+    run("mmd", "-i", str(fat), "::/EFI", "::/EFI/BOOT")
+    run("mcopy", "-i", str(fat), str(made / _CD_UEFI.target), "::/EFI/BOOT/")
+    shutil.copy(made / _CD_BIOS.target, tree)
+    shutil.copy(ipxe, tree / "deployer")
+    for name in boot_iso.SLOTS:
+        (tree / "deployer" / name).write_bytes(boot_iso.slot(name))
+    run(
+        "xorriso", "-as", "mkisofs", "-quiet", "-V", "DEPLOYER", "-o", str(target),
+        "-b", _CD_BIOS.target, "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
+        "--grub2-boot-info", "-eltorito-alt-boot", "-e", fat.name, "-no-emul-boot", str(tree),
+    )  # fmt: skip
+
 
 def _first_error(text: str) -> str:
     """Of a long complaint of apt, the line that says what it began with."""
@@ -192,7 +246,7 @@ def _first(folder: Path, names: Sequence[str]) -> Path | None:
 
 def _make(file: Made, folder: Path, target: Path) -> None:
     config, memdisk = folder / "grub.cfg", folder / "memdisk.tar"
-    config.write_text(_FIRST)
+    config.write_text(file.config or _FIRST)
     with tarfile.open(memdisk, "w", format=tarfile.USTAR_FORMAT) as archive:
         archive.add(config, "boot/grub/grub.cfg")
     run(

@@ -45,6 +45,7 @@ _PROGRAMS = {
     "bsdtar": "libarchive-tools",
     "7zz": "7zip",
     "xorriso": "xorriso",
+    "mformat": "mtools",
     "wimlib-imagex": "wimtools",
 }
 GRUB_MODULES = Path("/usr/lib/grub/x86_64-efi")
