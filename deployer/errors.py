@@ -106,26 +106,26 @@ class ConfigurationError(DeployerError):
     title = "The configuration is wrong"
 
 
-class PowerError(DeployerError):
-    """A BMC did not do as asked; trying again may help."""
+class DriverError(DeployerError):
+    """A BMC, a chat, a receiver did not do as asked; trying again may help."""
 
     status = 502
-    title = "The power driver failed"
+    title = "What was asked of another system failed"
 
 
-class PowerRefused(PowerError):
-    """A BMC said no; trying again will not help."""
+class DriverRefused(DriverError):
+    """It said no; trying again will not help."""
 
-    title = "The power driver refused"
+    title = "Another system refused"
 
 
-class BootMethodRefused(PowerRefused):
+class BootMethodRefused(DriverRefused):
     """This way to boot is not to be had from this machine; another one may be."""
 
     title = "The machine cannot be booted this way"
 
 
-class PowerUnclear(PowerError):
+class DriverUnclear(DriverError):
     """It may have been done, or not: nobody repeats it without looking first."""
 
-    title = "Nobody knows whether the power driver did it"
+    title = "Nobody knows whether it was done"

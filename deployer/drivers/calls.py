@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from deployer.drivers import http, tls
 from deployer.drivers.chat.base import Busy
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 
 _LIMITS = http.Limits(request_seconds=15, total_seconds=30, body_bytes=256 * 1024, requests=1)
 # They pass: a service that starts again, or has too much to do.
@@ -47,7 +47,7 @@ class Call:
 
 
 def send(call: Call, networks: str, setting: str, verify: tls.Verify = True) -> int:
-    """The status of an answer that was expected; PowerError when trying again may help, Busy where
+    """The status of an answer that was expected; DriverError when trying again may help, Busy where
     the answer says when."""
     answer = _asked(call, networks, setting, verify)
     status = answer.status
@@ -55,9 +55,9 @@ def send(call: Call, networks: str, setting: str, verify: tls.Verify = True) -> 
         return status
     problem = f"{call.told} was answered with {status}"
     if status not in _LATER:
-        raise PowerRefused(problem)
+        raise DriverRefused(problem)
     wait = retry_after(answer.headers)
-    raise PowerError(problem) if wait is None else Busy(problem, wait)
+    raise DriverError(problem) if wait is None else Busy(problem, wait)
 
 
 def _asked(call: Call, networks: str, setting: str, verify: tls.Verify) -> http.Reply:
@@ -67,13 +67,13 @@ def _asked(call: Call, networks: str, setting: str, verify: tls.Verify) -> http.
     try:
         with http.Client(origin, verify, networks, _LIMITS, setting) as client:
             return client.request(call.method, target, headers=call.headers, body=call.body)
-    except PowerError as error:
+    except DriverError as error:
         shown = error.message.replace(target, call.path_shown)
         raise type(error)(shown, remedy=error.remedy) from None
 
 
 def _checked(call: Call) -> Any:
-    """The parts of its URL; PowerRefused for what two readers could read in two ways."""
+    """The parts of its URL; DriverRefused for what two readers could read in two ways."""
     url = call.url
     try:
         parts = urlsplit(url)
@@ -82,7 +82,7 @@ def _checked(call: Call) -> Any:
         plain = False
     if not plain or not url.isascii() or set(url) & set(' \\"<>^`{|}') or "@" in parts.netloc:
         shown = "the secret" if call.secret else repr(url)
-        raise PowerRefused(f"{shown} is no URL that we call: https://HOST/PATH, without a user")
+        raise DriverRefused(f"{shown} is no URL that we call: https://HOST/PATH, without a user")
     return parts
 
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import httpcore
 
 from deployer.drivers import reach, tls
-from deployer.errors import PowerError, PowerRefused, PowerUnclear
+from deployer.errors import DriverError, DriverRefused, DriverUnclear
 
 # Where a request may have been carried out although no answer came.
 _BEFORE_SENDING = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout)
@@ -23,7 +23,7 @@ _BEFORE_SENDING = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.Pool
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one conversation; BMCs take seconds for what a server does in one."""
+    """Of one conversation; a BMC takes seconds for what a server does in one."""
 
     request_seconds: float = 30
     total_seconds: float = 90
@@ -82,12 +82,12 @@ class Client:
     ) -> Reply:
         """The answer, whatever its status; redirects are not followed.
 
-        `once`: must not be repeated. PowerUnclear when it may have been carried out all the same.
+        `once`: must not be repeated. DriverUnclear when it may have been carried out all the same.
         `shown`: what errors call the path, where a secret stands in it.
         """
         self._asked += 1
         if self._asked > self.limits.requests:
-            raise PowerRefused(f"{self.origin} leads on and on, after {self._asked} requests")
+            raise DriverRefused(f"{self.origin} leads on and on, after {self._asked} requests")
         if once:
             # Not on a connection whose other end may have gone unnoticed.
             self._pool.close()
@@ -98,7 +98,7 @@ class Client:
         except _BEFORE_SENDING as error:
             self._not_connected(error)
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
-            kind = PowerUnclear if once else PowerError
+            kind = DriverUnclear if once else DriverError
             slow = isinstance(error, httpcore.TimeoutException)
             what = "did not answer in time" if slow else "broke the connection off"
             raise kind(f"{self.origin} {what}: {method} {shown or path}") from None
@@ -125,39 +125,39 @@ class Client:
         for chunk in stream:
             read += chunk
             if len(read) > self.limits.body_bytes:
-                raise PowerRefused(
+                raise DriverRefused(
                     f"{self.origin} answers with more than {self.limits.body_bytes} bytes",
-                    remedy="is it a BMC? If so, update its firmware",
+                    remedy="correct the URL: something else seems to answer there",
                 )
         return bytes(read)
 
     def _not_connected(self, error: Exception) -> NoReturn:
         reason = error.args[0] if error.args else error
-        if isinstance(reason, PowerError):
+        if isinstance(reason, DriverError):
             raise reason
         if isinstance(reason, ssl.SSLCertVerificationError):
             raise self._distrust(reason.verify_message) from None
         if isinstance(reason, ssl.SSLError):
-            raise PowerRefused(
+            raise DriverRefused(
                 f"{self.origin} speaks no TLS that we do: {reason.reason}",
-                remedy="correct the URL (http or https, port), or update the BMC's firmware",
+                remedy="correct the URL (http or https, port), or update what answers there",
             ) from None
         said = str(reason) or "no answer"
-        raise PowerError(f"{self.origin} cannot be reached: {said}") from None
+        raise DriverError(f"{self.origin} cannot be reached: {said}") from None
 
-    def _distrust(self, problem: str) -> PowerRefused:
+    def _distrust(self, problem: str) -> DriverRefused:
         host, port = self.url.host.decode(), self.url.port or 443
         address = reach.addresses(host, port, self.networks, self.setting)[0]
         shown = tls.shown_by(address, port, max(0.1, min(5, self.seconds_left)))
         return distrust(self.origin, problem, shown or "")
 
 
-def distrust(origin: str, problem: str, shown: str) -> PowerRefused:
-    return PowerRefused(
+def distrust(origin: str, problem: str, shown: str) -> DriverRefused:
+    return DriverRefused(
         f"{origin} shows a certificate that is not to be trusted: {problem}; its SHA-256 is"
         f" {shown or 'not known'}",
-        field="power.verify",
-        remedy="if that is what the BMC's own page or its label says, write"
+        field="verify",
+        remedy="if that is what its own page, its label or its owner says, write"
         " `verify: {fingerprint: …}`; or give `verify: {ca: …}`, or install a certificate",
     )
 
@@ -189,7 +189,7 @@ class _Backend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:  # fmt: skip
         try:
             allowed = reach.addresses(host, port, self._networks, self._setting)
-        except PowerError as error:
+        except DriverError as error:
             raise httpcore.ConnectError(error) from error
         for address in allowed[:-1]:
             try:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deployer.errors import PowerRefused
+from deployer.errors import DriverRefused
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # How often we look whether it has ended although somebody still holds its output open.
@@ -40,7 +40,7 @@ def run(
     """Its exit status and the first `limit` bytes of either output.
 
     It finds `given` (at most 16 kB) on its standard input, sees PATH, LANG and `environment`, and
-    nothing of ours. OutOfTime after `seconds`; PowerRefused when it cannot be run at all.
+    nothing of ours. OutOfTime after `seconds`; DriverRefused when it cannot be run at all.
     """
     clean = {"PATH": os.environ.get("PATH", _PATH), "LANG": "C.UTF-8", **(environment or {})}
     try:
@@ -49,7 +49,7 @@ def run(
             stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
     except OSError as error:
-        raise PowerRefused(
+        raise DriverRefused(
             f"{arguments[0]} cannot be run: {error.strerror}", remedy="is it installed here?"
         ) from None
     assert process.stdin and process.stdout and process.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -17,16 +17,16 @@ POWER = "DEPLOYER_POWER_NETWORKS"
 def addresses(host: str, port: int, networks: str, setting: str = POWER) -> list[str]:
     """Numeric addresses of `host` that may be reached; `setting` is where `networks` come from.
 
-    PowerError when the name is unknown just now, PowerRefused when no address of it is allowed.
+    DriverError when the name is unknown just now, DriverRefused when no address of it is allowed.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise PowerError(f"the name {host} has no address: {error}") from None
+        raise DriverError(f"the name {host} has no address: {error}") from None
     texts = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     allowed = [text for text in texts if is_allowed(text, networks)]
     if not allowed:
-        raise PowerRefused(
+        raise DriverRefused(
             f"{host} is {texts[0]}, which may not be connected to", value=host,
             remedy=f"correct the address, or allow its network in {setting}",
         )  # fmt: skip

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 from datetime import datetime
 
-from deployer.errors import PowerRefused
+from deployer.errors import DriverRefused
 
 _KEY_BYTES = range(24, 65)
 
@@ -29,11 +29,11 @@ def signature(key: bytes, id_: str, at: str, body: bytes) -> str:
 
 
 def signing_key(name: str, secret: str) -> bytes:
-    """PowerRefused when the secret of this name is none."""
+    """DriverRefused when the secret of this name is none."""
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except binascii.Error:
         key = b""
     if len(key) not in _KEY_BYTES:
-        raise PowerRefused(f"the secret {name} is not whsec_ and 24 to 64 bytes in base64")
+        raise DriverRefused(f"the secret {name} is not whsec_ and 24 to 64 bytes in base64")
     return key

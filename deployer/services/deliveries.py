@@ -21,7 +21,7 @@ from deployer.core.receivers import ReceiverSpec
 from deployer.core.text import printable
 from deployer.drivers.chat.base import Busy, ChatDriver
 from deployer.drivers.notify.base import Notice
-from deployer.errors import Conflict, NotFound, PowerError, PowerRefused
+from deployer.errors import Conflict, DriverError, DriverRefused, NotFound
 from deployer.observe import log, metrics
 from deployer.services import receivers, shown
 from deployer.services.chat import words
@@ -142,11 +142,11 @@ def send(parts: Parts, id_: str) -> None:
 def _try(parts: Parts, name: str, notice: Notice, attempts: int = 1) -> _Tried:
     try:
         return _Tried("sent", _sent(parts, name, notice))
-    except (PowerRefused, NotFound) as error:
+    except (DriverRefused, NotFound) as error:
         return _Tried("refused", error.message)
     except Busy as error:
         return _Tried("again", error.message, min(error.wait, GIVEN_UP_AFTER), asked_for=True)
-    except PowerError as error:
+    except DriverError as error:
         doublings = min(attempts - 1, 20)
         return _Tried("again", error.message, min(_FIRST_PAUSE * 2**doublings, _LONGEST_PAUSE))
     except Exception as error:
@@ -160,7 +160,7 @@ def _sent(parts: Parts, name: str, notice: Notice) -> str:
         row = receivers.find(session, name)
         send: Callable[[Notice], str]
         if not row.spec["enabled"]:
-            raise PowerRefused(f"the receiver {name} is switched off")
+            raise DriverRefused(f"the receiver {name} is switched off")
         if row.type in CHAT_DRIVERS:
             send = partial(_post, receivers.chat_driver(session, parts, row))
         else:
@@ -171,7 +171,7 @@ def _sent(parts: Parts, name: str, notice: Notice) -> str:
 def _post(driver: ChatDriver, notice: Notice) -> str:
     channel = driver.channel_of(driver.settings)
     if not channel:
-        raise PowerRefused("settings.channel is not set, so there is nowhere to say it")
+        raise DriverRefused("settings.channel is not set, so there is nowhere to say it")
     return f"posted as {driver.post(channel, notice.message)}"
 
 

@@ -21,7 +21,7 @@ from deployer.core.workflows import Step
 from deployer.drivers import ssh
 from deployer.drivers.calls import Call
 from deployer.drivers.power.base import PowerDriver
-from deployer.errors import PowerError, PowerRefused, PowerUnclear
+from deployer.errors import DriverError, DriverRefused, DriverUnclear
 from deployer.observe import log, metrics
 from deployer.services import deliveries, deployments, flow, identity, network_boot, outward, power
 from deployer.services import verify as verification
@@ -70,7 +70,7 @@ def _power_cycle(parts: Parts, deployment: Deployment, effect: Effect) -> Outcom
     said: dict[str, Any]
     try:
         said = {"power": driver.cycle()}
-    except PowerUnclear as error:
+    except DriverUnclear as error:
         # Not again: if it was done, the machine may be loading its installer by now. If it was
         # not, the machine does not come in time.
         said = {"power": error.message, "unclear": True}
@@ -231,9 +231,9 @@ def perform(parts: Parts, effect_id: str, offer: int = 0) -> None:
             outcome = _interrupted(parts, deployment, effect)
         else:
             outcome = _forbidden(parts, deployment) or ACTS[effect.name](parts, deployment, effect)
-    except PowerRefused as error:
+    except DriverRefused as error:
         outcome = Outcome({}, Event.EFFECT_FAILED, f"{effect.name}: {error.message}")
-    except (PowerError, TryAgain) as error:
+    except (DriverError, TryAgain) as error:
         if not interrupted and _tries_later(parts, effect, deployment, str(error)):
             return
         cause = f"{effect.name}: {error} (after {effect.attempts} tries)"

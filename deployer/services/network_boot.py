@@ -13,7 +13,7 @@ from typing import Any
 from sqlmodel import Session
 
 from deployer.drivers.power.base import BootMethod, PowerDriver
-from deployer.errors import BootMethodRefused, PowerError, PowerRefused
+from deployer.errors import BootMethodRefused, DriverError, DriverRefused
 from deployer.services import boot_media, experience, flow
 from deployer.services.parts import Parts
 from deployer.store.tables import Deployment
@@ -25,7 +25,7 @@ Try = dict[str, Any]
 
 
 def boot_once(parts: Parts, deployment: Deployment, driver: PowerDriver) -> list[Try]:
-    """Every way that was tried now; the last one is set. PowerRefused when none is left."""
+    """Every way that was tried now; the last one is set. DriverRefused when none is left."""
     product = _product(driver, deployment)
     tries: list[Try] = []
     for method in _left(parts, deployment, driver, product):
@@ -36,7 +36,7 @@ def boot_once(parts: Parts, deployment: Deployment, driver: PowerDriver) -> list
         else:
             return [*tries, {"method": method, "product": product, "said": said}]
     every = [*deployment.boot_tries, *tries]
-    raise PowerRefused(
+    raise DriverRefused(
         f"no way is left to boot {deployment.host_name} from the network: {told(every)}",
         remedy="look at the machine's console, or choose another power driver",
     )
@@ -46,9 +46,9 @@ def _set(parts: Parts, deployment: Deployment, driver: PowerDriver, method: Boot
     url = boot_media.url(parts, deployment, method)
     try:
         return driver.boot_once(method, url)
-    except PowerError:
+    except DriverError:
         if method is BootMethod.VIRTUAL_MEDIA:  # the ISO may be in, and nobody boots from it
-            with suppress(PowerError):
+            with suppress(DriverError):
                 driver.eject_media()
         raise
 
@@ -66,7 +66,7 @@ def _product(driver: PowerDriver, deployment: Deployment) -> str:
     """As one line; asked once. Empty where it is not known, which stops nothing."""
     if deployment.boot_tries:
         return str(deployment.boot_tries[-1]["product"])
-    with suppress(PowerError):
+    with suppress(DriverError):
         found = driver.product()
         return " / ".join(filter(None, (found.manufacturer, found.model, found.firmware)))
     return ""

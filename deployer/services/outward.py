@@ -13,7 +13,7 @@ from deployer.core.profiles import SecretRef
 from deployer.core.text import is_plain_line, printable
 from deployer.drivers import calls, standard_webhooks
 from deployer.drivers.calls import Call
-from deployer.errors import Invalid, PowerRefused
+from deployer.errors import DriverRefused, Invalid
 from deployer.services import secrets, shown
 from deployer.services.parts import Parts
 from deployer.store.tables import Deployment
@@ -23,14 +23,14 @@ _SETTING = "DEPLOYER_WEBHOOK_NETWORKS"
 
 
 def request(parts: Parts, deployment: Deployment, args: dict[str, Any], id_: str) -> Call:
-    """The operator's own; `id_` is the same however often it is sent. PowerRefused when it cannot
+    """The operator's own; `id_` is the same however often it is sent. DriverRefused when it cannot
     be rendered."""
     wanted = HttpRequest.model_validate(args)
     sees = _context(deployment)
     url = _rendered(wanted.url, sees, "url")
     hidden = {h: v.secret for h, v in wanted.headers.items() if isinstance(v, SecretRef)}
     if hidden and not url.startswith("https://"):
-        raise PowerRefused(f"headers.{next(iter(hidden))} is a secret, and {url} is in the clear")
+        raise DriverRefused(f"headers.{next(iter(hidden))} is a secret, and {url} is in the clear")
     values = _secrets(parts, hidden)
     headers = {
         name: values[value.secret]
@@ -60,16 +60,16 @@ def webhook(
 
 
 def notice(deployment: Deployment, args: dict[str, Any]) -> tuple[str, str]:
-    """(name of the receiver, what it is told); PowerRefused when that cannot be rendered."""
+    """(name of the receiver, what it is told); DriverRefused when that cannot be rendered."""
     wanted = Notify.model_validate(args)
     text = printable(_template(wanted.text, _context(deployment), "text").strip(), _TEXT_KEPT)
     if not text:
-        raise PowerRefused("text comes out empty")
+        raise DriverRefused("text comes out empty")
     return wanted.receiver, text
 
 
 def send(parts: Parts, call: Call) -> int:
-    """The status of an answer that was expected; PowerError when trying again may help."""
+    """The status of an answer that was expected; DriverError when trying again may help."""
     return calls.send(call, parts.settings.webhook_networks, _SETTING)
 
 
@@ -96,7 +96,7 @@ def _filled(value: Any, sees: dict[str, Any]) -> Any:
 def _rendered(text: str, sees: dict[str, Any], field: str) -> str:
     done = _template(text, sees, field)
     if not is_plain_line(done) or not done.isascii():
-        raise PowerRefused(f"{field} comes out as {done!r}, and must be one line of ASCII")
+        raise DriverRefused(f"{field} comes out as {done!r}, and must be one line of ASCII")
     return done
 
 
@@ -104,7 +104,7 @@ def _template(text: str, sees: dict[str, Any], field: str) -> str:
     try:
         return render_string(plain_environment(), text, sees, "the workflow", field)
     except Invalid as error:
-        raise PowerRefused(error.message) from None
+        raise DriverRefused(error.message) from None
 
 
 def _secrets(parts: Parts, fields: dict[str, str]) -> dict[str, str]:
@@ -112,7 +112,7 @@ def _secrets(parts: Parts, fields: dict[str, str]) -> dict[str, str]:
         try:
             return secrets.values_of(session, parts, fields, "the workflow")
         except Invalid as error:
-            raise PowerRefused(error.message) from None
+            raise DriverRefused(error.message) from None
 
 
 def _json(value: Any) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deployer.core.inventory import Firmware, HostSpec
 from deployer.drivers.power.base import Context, DriverSettings, PowerDriver
-from deployer.errors import Invalid, PowerRefused
+from deployer.errors import DriverRefused, Invalid
 from deployer.services import driver_settings, secrets
 from deployer.services.parts import POWER_DRIVERS, Parts
 
@@ -33,7 +33,7 @@ def lane(host: HostSpec) -> str | None:
 
 
 def driver_of(parts: Parts, host: HostSpec, firmware: Firmware | None = None) -> PowerDriver:
-    """Ready to act; PowerRefused when a secret that it names is not there."""
+    """Ready to act; DriverRefused when a secret that it names is not there."""
     settings = check(host)
     context = Context(
         host=host,
@@ -54,7 +54,7 @@ def _secrets(parts: Parts, host: HostSpec) -> dict[str, str]:
         with parts.database.reading() as session:
             return secrets.values_of(session, parts, fields, f"the host {host.name}")
     except Invalid as error:
-        raise PowerRefused(
+        raise DriverRefused(
             error.message, field=error.field, value=error.value, remedy=error.remedy
         ) from None
 

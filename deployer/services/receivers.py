@@ -12,7 +12,7 @@ from deployer.core.receivers import ReceiverSpec
 from deployer.core.workflows import Workflow
 from deployer.drivers.chat.base import ChatDriver, ChatSettings, Context
 from deployer.drivers.notify.base import NotifyDriver
-from deployer.errors import Conflict, Invalid, NotFound, PowerRefused
+from deployer.errors import Conflict, DriverRefused, Invalid, NotFound
 from deployer.services import driver_settings, secrets
 from deployer.services.parts import CHAT_DRIVERS, NOTIFY_DRIVERS, Parts
 from deployer.store import deliveries
@@ -111,7 +111,7 @@ def delete(session: Session, parts: Parts, name: str) -> Receiver:
 
 
 def chat_driver(session: Session, parts: Parts, row: Receiver) -> ChatDriver:
-    """Ready to speak; PowerRefused when a secret that it names is not there."""
+    """Ready to speak; DriverRefused when a secret that it names is not there."""
     settings, context = _lent(session, parts, row)
     return CHAT_DRIVERS[row.type](settings, context)
 
@@ -128,7 +128,7 @@ def _lent(session: Session, parts: Parts, row: Receiver) -> tuple[ChatSettings, 
         settings = check(spec)
         found = secrets.values_of(session, parts, spec.secret_fields(), f"the receiver {row.name}")
     except Invalid as error:
-        raise PowerRefused(
+        raise DriverRefused(
             error.message, field=error.field, value=error.value, remedy=error.remedy
         ) from None
     return settings, Context(found, parts.settings.chat_networks)

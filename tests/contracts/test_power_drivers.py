@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from deployer.core.profiles import SecretRef
 from deployer.drivers import power as package
 from deployer.drivers.power.base import BootMethod, DriverSettings, PowerDriver, PowerState, Product
-from deployer.errors import BootMethodRefused, Invalid, PowerRefused
+from deployer.errors import BootMethodRefused, DriverRefused, Invalid
 from deployer.services import power
 from deployer.services.parts import POWER_DRIVERS
 from tests.support.power import RIGS, SECRET, Rig, host
@@ -121,7 +121,7 @@ def test_off_works_twice_or_is_refused_for_good(name: str, rig: Rig) -> None:
     driver = rig.driver()
     try:
         assert driver.off() and driver.off()
-    except PowerRefused as refusal:
+    except DriverRefused as refusal:
         assert refusal.remedy
     else:
         assert driver.state() in (PowerState.OFF, PowerState.UNKNOWN)
@@ -132,7 +132,7 @@ def test_a_machine_that_is_off_is_on_after_a_cycle(name: str, rig: Rig) -> None:
     driver = rig.driver()
     try:
         driver.off()
-    except PowerRefused:
+    except DriverRefused:
         return  # it cannot, so that nothing could go wrong
     driver.cycle()
     assert driver.state() in (PowerState.ON, PowerState.UNKNOWN)
@@ -143,9 +143,9 @@ def test_media_go_in_and_out_or_are_refused_with_a_remedy(name: str, rig: Rig) -
     driver = rig.driver()
     try:
         assert "\n" not in driver.insert_media("http://10.0.0.5:8081/live.iso")
-    except PowerRefused as refusal:
+    except DriverRefused as refusal:
         assert refusal.remedy
-        with pytest.raises(PowerRefused):
+        with pytest.raises(DriverRefused):
             driver.eject_media()
     else:
         assert driver.eject_media()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deployer.drivers.power.base import BootMethod, PowerDriver, PowerState, Product
-from deployer.errors import BootMethodRefused, Invalid, PowerError, PowerRefused, PowerUnclear
+from deployer.errors import BootMethodRefused, DriverError, DriverRefused, DriverUnclear, Invalid
 from deployer.services import power
 from tests.support.power import SECRET, driver, host
 
@@ -70,13 +70,13 @@ def test_what_it_prints_is_the_answer(pdu: Pdu) -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(1, PowerError), (127, PowerError), (3, PowerRefused), (4, PowerUnclear)],
+    [(1, DriverError), (127, DriverError), (3, DriverRefused), (4, DriverUnclear)],
 )
 def test_its_exit_status_says_what_may_be_done(
-    pdu: Pdu, status: int, kind: type[PowerError]
+    pdu: Pdu, status: int, kind: type[DriverError]
 ) -> None:
     pdu.program(f"echo no such outlet >&2; exit {status}")
-    with pytest.raises(PowerError, match="no such outlet") as error:
+    with pytest.raises(DriverError, match="no such outlet") as error:
         pdu.driver().cycle()
     assert type(error.value) is kind
 
@@ -89,11 +89,11 @@ def test_a_way_to_boot_that_it_does_not_have_leaves_others(pdu: Pdu) -> None:
 
 def test_out_of_time_a_cycle_is_unclear_and_the_program_is_dead(pdu: Pdu, tmp_path: Path) -> None:
     pdu.program(f"(sleep 1.4; touch {tmp_path}/late) & sleep 60")
-    with pytest.raises(PowerUnclear, match="1 s and was killed"):
+    with pytest.raises(DriverUnclear, match="1 s and was killed"):
         pdu.driver(seconds=1).cycle()
-    with pytest.raises(PowerError) as error:
+    with pytest.raises(DriverError) as error:
         pdu.driver(seconds=1).off()
-    assert type(error.value) is PowerError
+    assert type(error.value) is DriverError
     assert not (tmp_path / "late").exists()
 
 
@@ -101,7 +101,7 @@ def test_endless_output_is_cut_and_a_password_in_it_is_masked(pdu: Pdu) -> None:
     pdu.program(
         "read -r word; head -c 1000000 /dev/zero | tr '\\0' x; echo; echo $word >&2; exit 1"
     )
-    with pytest.raises(PowerError) as error:
+    with pytest.raises(DriverError) as error:
         pdu.driver(password={"secret": "pdu"}).off()
     assert SECRET not in error.value.message and len(error.value.message) < 1000
 
@@ -121,13 +121,13 @@ def test_only_a_plain_name_can_be_chosen(name: str) -> None:
 
 
 def test_a_program_that_is_not_there_or_that_anybody_may_change_is_not_run(pdu: Pdu) -> None:
-    with pytest.raises(PowerRefused, match="there is no program pdu"):
+    with pytest.raises(DriverRefused, match="there is no program pdu"):
         pdu.driver().off()
     pdu.program("echo hi", mode=0o777)
-    with pytest.raises(PowerRefused, match="other accounts"):
+    with pytest.raises(DriverRefused, match="other accounts"):
         pdu.driver().off()
     pdu.program("echo hi", mode=0o644)
-    with pytest.raises(PowerRefused, match="cannot be run: Permission denied"):
+    with pytest.raises(DriverRefused, match="cannot be run: Permission denied"):
         pdu.driver().off()
 
 

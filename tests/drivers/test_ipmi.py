@@ -12,7 +12,7 @@ import pytest
 
 from deployer.drivers.power.base import BootMethod, PowerState
 from deployer.drivers.power.ipmi import Ipmi
-from deployer.errors import BootMethodRefused, Invalid, PowerError, PowerRefused, PowerUnclear
+from deployer.errors import BootMethodRefused, DriverError, DriverRefused, DriverUnclear, Invalid
 from deployer.services import power
 from tests.support.ipmi_sim import PASSWORD, IpmiSim
 from tests.support.live import until
@@ -51,19 +51,19 @@ def test_the_next_boot_is_set_and_read_back(bmc: IpmiSim) -> None:
 def test_a_bmc_that_takes_the_boot_device_and_ignores_it_is_caught(bmc: IpmiSim) -> None:
     chassis = bmc.folder / "chassis"
     chassis.write_text(chassis.read_text().replace('echo "$3" > boot', "true"))
-    with pytest.raises(PowerError, match="took PXE for the next boot, but shows boot flags 00 08"):
+    with pytest.raises(DriverError, match="took PXE for the next boot, but shows boot flags 00 08"):
         driver(bmc.settings).boot_once()
 
 
 def test_a_wrong_password_or_user_is_refused(bmc: IpmiSim) -> None:
     with pytest.raises(
-        PowerRefused, match="does not let lab in: RAKP 2 HMAC is invalid"
+        DriverRefused, match="does not let lab in: RAKP 2 HMAC is invalid"
     ) as refused:
         driver(bmc.settings, secret="another-password").state()
     assert "another-password" not in str(refused.value) + str(refused.value.remedy)
-    with pytest.raises(PowerRefused, match="does not let nobody in"):
+    with pytest.raises(DriverRefused, match="does not let nobody in"):
         driver({**bmc.settings, "username": "nobody"}).state()
-    with pytest.raises(PowerRefused, match="at most 20 bytes"):
+    with pytest.raises(DriverRefused, match="at most 20 bytes"):
         driver(bmc.settings, secret="x" * 21).state()
 
 
@@ -71,7 +71,7 @@ def test_the_newer_cipher_suite_is_tried_first_and_a_wrong_one_is_named(bmc: Ipm
     switch = driver(bmc.settings)
     switch.state()
     assert isinstance(switch, Ipmi) and switch._ciphers == [3]
-    with pytest.raises(PowerRefused, match="none of our cipher suites") as refused:
+    with pytest.raises(DriverRefused, match="none of our cipher suites") as refused:
         driver({**bmc.settings, "cipher": 17}).state()
     assert refused.value.field == "power.cipher"
 
@@ -80,9 +80,9 @@ def test_nobody_there_may_come_back(bmc: IpmiSim, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("deployer.drivers.power.ipmi._RETRIES", 1)
     monkeypatch.setattr("deployer.drivers.power.ipmi._RETRY_SECONDS", 1)
     bmc.freeze()
-    with pytest.raises(PowerError, match="does not answer") as error:
+    with pytest.raises(DriverError, match="does not answer") as error:
         driver({**bmc.settings, "cipher": 3}).state()
-    assert type(error.value) is PowerError
+    assert type(error.value) is DriverError
 
 
 # --- with a program in the place of ipmitool, for what the simulator cannot do ---------------
@@ -113,7 +113,7 @@ ON = 'case "$*" in *status*) echo Chassis Power is on; exit;; esac\n'
 )
 def test_a_lost_answer_to_a_cycle_is_unclear_and_not_asked_twice(ipmitool: Path, end: str) -> None:
     _script(ipmitool, ON + end)
-    with pytest.raises(PowerUnclear):
+    with pytest.raises(DriverUnclear):
         driver(SETTINGS).cycle()
     calls = (ipmitool / "calls").read_text().splitlines()
     assert [call.split()[-1] for call in calls] == ["status", "cycle"]
@@ -130,9 +130,9 @@ def test_a_busy_bmc_may_be_asked_again(ipmitool: Path) -> None:
     _script(
         ipmitool, ON + "echo 'Set Chassis Power Control to Cycle failed: Node busy' >&2; exit 1"
     )
-    with pytest.raises(PowerError, match="Node busy") as error:
+    with pytest.raises(DriverError, match="Node busy") as error:
         driver(SETTINGS).cycle()
-    assert type(error.value) is PowerError
+    assert type(error.value) is DriverError
 
 
 def test_the_password_is_on_standard_input_and_nowhere_else(ipmitool: Path) -> None:
@@ -145,14 +145,14 @@ def test_the_password_is_on_standard_input_and_nowhere_else(ipmitool: Path) -> N
 def test_output_without_end_is_cut(ipmitool: Path) -> None:
     _script(ipmitool, "yes 'Chassis Power is on'")
     before = threading.active_count()
-    with pytest.raises(PowerError, match="did not answer in 1 s"):
+    with pytest.raises(DriverError, match="did not answer in 1 s"):
         driver(SETTINGS).state()
     assert threading.active_count() <= before
 
 
 def test_without_the_program_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(PowerRefused, match="ipmitool cannot be run"):
+    with pytest.raises(DriverRefused, match="ipmitool cannot be run"):
         driver(SETTINGS).state()
 
 

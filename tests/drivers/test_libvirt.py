@@ -12,7 +12,7 @@ import pytest
 
 from deployer.drivers.power.base import PowerState
 from deployer.drivers.power.libvirt import network, with_network_first
-from deployer.errors import Invalid, PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused, Invalid
 from deployer.services import power
 from tests.support.power import driver, host
 from tests.support.virsh import DOMAIN, Libvirt
@@ -60,18 +60,18 @@ def test_over_ssh_our_own_key_is_used_and_nobody_is_asked(libvirt: Libvirt, tmp_
 
 
 def test_it_goes_to_allowed_networks_alone(libvirt: Libvirt) -> None:
-    with pytest.raises(PowerRefused, match="may not be connected to"):
+    with pytest.raises(DriverRefused, match="may not be connected to"):
         driver({"driver": "libvirt", "uri": "qemu+tcp://127.0.0.1/system"}, networks="").state()
 
 
 def test_a_machine_that_is_not_there_is_refused(libvirt: Libvirt) -> None:
-    with pytest.raises(PowerRefused, match="failed to get domain 'web02'"):
+    with pytest.raises(DriverRefused, match="failed to get domain 'web02'"):
         driver({"driver": "libvirt", "domain": "web02"}).state()
 
 
 def test_a_machine_without_the_hosts_nic_is_not_changed(libvirt: Libvirt) -> None:
     (libvirt.folder / "inactive").write_text(DOMAIN.replace("12:34:56", "12:34:57"))
-    with pytest.raises(PowerRefused, match="no NIC with a MAC of the host's"):
+    with pytest.raises(DriverRefused, match="no NIC with a MAC of the host's"):
         driver({"driver": "libvirt"}).boot_once()
     assert not any("define" in call for call in libvirt.calls)
 
@@ -82,7 +82,7 @@ def test_a_libvirt_that_forgets_is_caught(libvirt: Libvirt) -> None:
         "sys.exit(", "'define' in sys.argv and sys.exit(0)\nsys.exit("
     )
     script.write_text(forgets)
-    with pytest.raises(PowerError, match="does not show it"):
+    with pytest.raises(DriverError, match="does not show it"):
         driver({"driver": "libvirt"}).boot_once()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from deployer.drivers.power import proxmox
 from deployer.drivers.power.base import PowerDriver, PowerState, Product
-from deployer.errors import Invalid, PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused, Invalid
 from deployer.services import power
 from tests.support.power import SECRET, driver, host
 from tests.support.proxmox import Proxmox
@@ -54,7 +54,7 @@ def test_what_it_is(switch: PowerDriver) -> None:
 
 def test_an_order_that_is_taken_and_not_kept_is_caught(pve: Proxmox, switch: PowerDriver) -> None:
     pve.forgets = True
-    with pytest.raises(PowerError, match="does not show it"):
+    with pytest.raises(DriverError, match="does not show it"):
         switch.boot_once()
 
 
@@ -70,7 +70,7 @@ def test_how_a_task_ended_counts(
     if fine:
         switch.cycle()
     else:
-        with pytest.raises(PowerError, match="no space left"):
+        with pytest.raises(DriverError, match="no space left"):
             switch.cycle()
 
 
@@ -78,17 +78,17 @@ def test_how_a_task_ended_counts(
 def test_a_fault_may_pass(pve: Proxmox, switch: PowerDriver, status: int) -> None:
     message = f"VM is locked (backup); {SECRET}"
     pve.failing["/status/current"] = (status, {"data": None, "message": message})
-    with pytest.raises(PowerError, match="VM is locked") as error:
+    with pytest.raises(DriverError, match="VM is locked") as error:
         switch.state()
-    assert type(error.value) is PowerError and SECRET not in error.value.message
+    assert type(error.value) is DriverError and SECRET not in error.value.message
 
 
 def test_a_wrong_token_or_one_without_rights_is_refused(pve: Proxmox, switch: PowerDriver) -> None:
-    with pytest.raises(PowerRefused, match=r"401 .*deployer@pve!power"):
+    with pytest.raises(DriverRefused, match=r"401 .*deployer@pve!power"):
         driver(pve.settings, secret="another-secret").state()
     pve.failing["/status/stop"] = (403, {"message": "Permission check failed (VM.PowerMgmt)"})
     pve.running = True
-    with pytest.raises(PowerRefused, match=r"VM\.PowerMgmt") as refused:
+    with pytest.raises(DriverRefused, match=r"VM\.PowerMgmt") as refused:
         switch.cycle()
     assert refused.value.field == "power.token"
 
@@ -97,13 +97,13 @@ def test_a_machine_that_is_not_there_or_is_a_container_is_refused(
     pve: Proxmox, switch: PowerDriver
 ) -> None:
     for vmid in (100, 999):
-        with pytest.raises(PowerRefused, match=f"no virtual machine {vmid}"):
+        with pytest.raises(DriverRefused, match=f"no virtual machine {vmid}"):
             driver({**pve.settings, "vmid": vmid}).state()
 
 
 def test_a_machine_without_the_hosts_nic_is_not_changed(pve: Proxmox, switch: PowerDriver) -> None:
     pve.config["net1"] = "virtio=52:54:00:12:34:57,bridge=vmbr0"
-    with pytest.raises(PowerRefused, match="no NIC with a MAC of the host's"):
+    with pytest.raises(DriverRefused, match="no NIC with a MAC of the host's"):
         switch.boot_once()
     assert not any(method == "PUT" for method, _ in pve.asked)
 
@@ -112,7 +112,7 @@ def test_a_machine_without_the_hosts_nic_is_not_changed(pve: Proxmox, switch: Po
 def test_what_no_proxmox_says_is_an_error(pve: Proxmox, switch: PowerDriver, said: Any) -> None:
     for end in ("/status/start", "/resources?type=vm"):
         pve.failing = {end: (200, said)}
-        with pytest.raises(PowerError):
+        with pytest.raises(DriverError):
             switch.cycle()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from deployer.drivers.power.base import BootMethod, PowerDriver, PowerState
 from deployer.drivers.redfish import boot
-from deployer.errors import BootMethodRefused, PowerError, PowerRefused
+from deployer.errors import BootMethodRefused, DriverError, DriverRefused
 from tests.support.live import until
 from tests.support.power import driver
 from tests.support.sushy import UUID, SushyEmulator
@@ -51,7 +51,7 @@ def test_a_bmc_that_sets_something_else_is_caught(
 ) -> None:
     """The emulator offers UefiHttp, takes it, and sets Pxe."""
     monkeypatch.setattr(boot, "_READ_BACK_SECONDS", 1)
-    with pytest.raises(PowerError, match="took UefiHttp for the next boot, but shows Pxe"):
+    with pytest.raises(DriverError, match="took UefiHttp for the next boot, but shows Pxe"):
         bmc.boot_once(BootMethod.UEFI_HTTP)
 
 
@@ -77,7 +77,7 @@ def test_what_it_is(bmc: PowerDriver) -> None:
 
 
 def test_a_wrong_password_is_refused_and_not_told(emulator: SushyEmulator) -> None:
-    with pytest.raises(PowerRefused, match="401") as refusal:
+    with pytest.raises(DriverRefused, match="401") as refusal:
         driver(emulator.settings, secret="a-wrong-password").state()
     assert "a-wrong-password" not in str(refusal.value) and "operator" in refusal.value.message
 
@@ -85,14 +85,14 @@ def test_a_wrong_password_is_refused_and_not_told(emulator: SushyEmulator) -> No
 def test_a_system_that_is_not_there_is_answered_with_those_that_are(
     emulator: SushyEmulator,
 ) -> None:
-    with pytest.raises(PowerRefused, match=UUID):
+    with pytest.raises(DriverRefused, match=UUID):
         driver({**emulator.settings, "system": "1"}).state()
     assert driver({**emulator.settings, "system": UUID}).state() in PowerState
 
 
 def test_its_certificate_is_told_so_that_it_can_be_compared(emulator: SushyEmulator) -> None:
     for verify in (True, {"fingerprint": "0" * 64}):
-        with pytest.raises(PowerRefused, match=emulator.certificate.fingerprint):
+        with pytest.raises(DriverRefused, match=emulator.certificate.fingerprint):
             driver({**emulator.settings, "verify": verify}).state()
 
 

@@ -13,7 +13,7 @@ from deployer.drivers.power import redfish
 from deployer.drivers.power.base import PowerDriver, PowerState
 from deployer.drivers.power.redfish import Redfish
 from deployer.drivers.redfish import boot
-from deployer.errors import PowerError, PowerRefused, PowerUnclear
+from deployer.errors import DriverError, DriverRefused, DriverUnclear
 from tests.support import mockups
 from tests.support.bmc import PASSWORD, Answer, Asked, FaultyBmc, Manner, refusal
 from tests.support.certificates import self_signed
@@ -70,7 +70,7 @@ def test_a_wrong_password_is_tried_once_so_that_the_account_is_not_locked(
     bmc: FaultyBmc, status: int
 ) -> None:
     bmc.fault("POST", "Sessions$", refusal(status, f"{PASSWORD} is not the password"))
-    with pytest.raises(PowerRefused, match=f"{status}, .* is not the password") as refused:
+    with pytest.raises(DriverRefused, match=f"{status}, .* is not the password") as refused:
         driver(bmc.settings).state()
     assert PASSWORD not in str(refused.value) and "deployer secret set" in str(refused.value.remedy)
     assert len(bmc.told("POST")) == 1
@@ -79,9 +79,9 @@ def test_a_wrong_password_is_tried_once_so_that_the_account_is_not_locked(
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_a_busy_bmc_may_be_asked_again(bmc: FaultyBmc, switch: PowerDriver, status: int) -> None:
     bmc.fault("GET", SYSTEM, Answer(status, b"<html>", {"Retry-After": "30"}))
-    with pytest.raises(PowerError, match=str(status)) as error:
+    with pytest.raises(DriverError, match=str(status)) as error:
         switch.state()
-    assert not isinstance(error.value, PowerRefused) and error.value.extra == {"retry_after": 30}
+    assert not isinstance(error.value, DriverRefused) and error.value.extra == {"retry_after": 30}
 
 
 @pytest.mark.usefixtures("impatient")
@@ -89,17 +89,17 @@ def test_a_busy_bmc_may_be_asked_again(bmc: FaultyBmc, switch: PowerDriver, stat
 def test_no_answer_is_an_error_in_time(bmc: FaultyBmc, switch: PowerDriver, manner: Manner) -> None:
     bmc.fault("GET", SYSTEM, manner)
     began = time.monotonic()
-    with pytest.raises(PowerError, match=r"in time|broke the connection off") as error:
+    with pytest.raises(DriverError, match=r"in time|broke the connection off") as error:
         switch.state()
-    assert type(error.value) is PowerError and time.monotonic() - began < 2
+    assert type(error.value) is DriverError and time.monotonic() - began < 2
 
 
 def test_nobody_there() -> None:
     with FaultyBmc(mockups.dell()) as gone:
         settings = gone.settings
-    with pytest.raises(PowerError, match=r"cannot be reached: .*refused") as error:
+    with pytest.raises(DriverError, match=r"cannot be reached: .*refused") as error:
         driver(settings).state()
-    assert type(error.value) is PowerError
+    assert type(error.value) is DriverError
 
 
 def test_all_of_it_has_an_end_even_when_every_answer_comes_in_time(
@@ -115,7 +115,7 @@ def test_all_of_it_has_an_end_even_when_every_answer_comes_in_time(
 
     monkeypatch.setattr(bmc, "answer", sluggish)
     began = time.monotonic()
-    with pytest.raises(PowerError, match="in time"):
+    with pytest.raises(DriverError, match="in time"):
         switch.boot_once()
     assert time.monotonic() - began < 2
 
@@ -135,7 +135,7 @@ def test_a_lost_answer_to_a_reset_is_unclear_and_not_asked_twice(
 ) -> None:
     _without_a_clock(bmc)
     bmc.fault("POST", "Reset", manner)
-    with pytest.raises(PowerUnclear, match=r"in time|broke"):
+    with pytest.raises(DriverUnclear, match=r"in time|broke"):
         switch.cycle()
     assert bmc.resets == ["ForceRestart"]
 
@@ -155,7 +155,7 @@ def test_a_bmc_that_is_gone_after_the_reset_leaves_it_unclear(
     answer = bmc.answer
     gone = Answer(503)
     bmc.answer = lambda asked: gone if bmc.resets and asked.method == "GET" else answer(asked)  # type: ignore[method-assign]
-    with pytest.raises(PowerUnclear):
+    with pytest.raises(DriverUnclear):
         switch.cycle()
 
 
@@ -164,30 +164,30 @@ def test_a_fault_without_a_word_is_unclear_too(
     bmc: FaultyBmc, switch: PowerDriver, status: int
 ) -> None:
     bmc.fault("POST", "Reset", Answer(status, b"<h1>oops</h1>"))
-    with pytest.raises(PowerUnclear, match=str(status)):
+    with pytest.raises(DriverUnclear, match=str(status)):
         switch.cycle()
 
 
 def test_a_fault_that_the_bmc_explains_is_not(bmc: FaultyBmc, switch: PowerDriver) -> None:
     bmc.fault("POST", "Reset", refusal(500, "the power supply is missing"))
-    with pytest.raises(PowerError, match="power supply") as error:
+    with pytest.raises(DriverError, match="power supply") as error:
         switch.cycle()
-    assert type(error.value) is PowerError
+    assert type(error.value) is DriverError
 
 
 def test_switching_on_can_be_asked_twice(bmc: FaultyBmc, switch: PowerDriver) -> None:
     bmc.system["PowerState"] = "Off"
     bmc.fault("POST", "Reset", "drop")
-    with pytest.raises(PowerError) as error:
+    with pytest.raises(DriverError) as error:
         switch.cycle()
-    assert type(error.value) is PowerError
+    assert type(error.value) is DriverError
     assert switch.cycle() == "the BMC switches it on (On) (whoever it is: verify is false)"
 
 
 def test_a_machine_on_its_way_off_is_left_alone(bmc: FaultyBmc, switch: PowerDriver) -> None:
     bmc.system["PowerState"] = "PoweringOff"
     assert switch.state() is PowerState.UNKNOWN
-    with pytest.raises(PowerError, match="PoweringOff"):
+    with pytest.raises(DriverError, match="PoweringOff"):
         switch.cycle()
     assert bmc.resets == []
 
@@ -211,13 +211,13 @@ def test_only_what_the_bmc_allows_is_asked(
 def test_a_bmc_with_no_useful_reset_says_which_it_has(bmc: FaultyBmc, switch: PowerDriver) -> None:
     action = bmc.system["Actions"]["#ComputerSystem.Reset"]
     action["ResetType@Redfish.AllowableValues"] = ["Nmi"]
-    with pytest.raises(PowerRefused, match="only Nmi"):
+    with pytest.raises(DriverRefused, match="only Nmi"):
         switch.off()
 
 
 def test_an_off_that_does_nothing_is_caught(bmc: FaultyBmc, switch: PowerDriver) -> None:
     bmc.fault("POST", "Reset", "ignore")
-    with pytest.raises(PowerError, match="still on"):
+    with pytest.raises(DriverError, match="still on"):
         switch.off()
 
 
@@ -228,9 +228,9 @@ def test_an_override_that_is_taken_and_ignored_is_caught(
     bmc: FaultyBmc, switch: PowerDriver
 ) -> None:
     bmc.fault("PATCH", SYSTEM, "ignore")
-    with pytest.raises(PowerError, match="took Pxe for the next boot, but shows None") as error:
+    with pytest.raises(DriverError, match="took Pxe for the next boot, but shows None") as error:
         switch.boot_once()
-    assert type(error.value) is PowerError and bmc.resets == []
+    assert type(error.value) is DriverError and bmc.resets == []
 
 
 def test_an_override_that_shows_late_is_waited_for(bmc: FaultyBmc, switch: PowerDriver) -> None:
@@ -276,7 +276,7 @@ def test_a_weak_etag_that_is_not_taken_is_sent_as_a_strong_one() -> None:
 
 def test_a_body_without_end_is_cut(bmc: FaultyBmc, switch: PowerDriver) -> None:
     bmc.fault("GET", SYSTEM, "endless")
-    with pytest.raises(PowerRefused, match="more than 100000 bytes"):
+    with pytest.raises(DriverRefused, match="more than 100000 bytes"):
         switch.state()
 
 
@@ -288,7 +288,7 @@ def test_what_is_no_json_object_is_an_error(
     bmc: FaultyBmc, switch: PowerDriver, body: bytes
 ) -> None:
     bmc.fault("GET", SYSTEM, Answer(200, body))
-    with pytest.raises(PowerError, match="no JSON object"):
+    with pytest.raises(DriverError, match="no JSON object"):
         switch.state()
 
 
@@ -302,7 +302,7 @@ LEADS_AWAY = [
 @pytest.mark.parametrize("away", LEADS_AWAY)
 def test_links_lead_nowhere_else(bmc: FaultyBmc, switch: PowerDriver, away: object) -> None:
     bmc.resources["/redfish/v1/Systems"] = {"Members": [{"@odata.id": away}]}
-    with pytest.raises(PowerRefused, match=r"leads away|has not one system"):
+    with pytest.raises(DriverRefused, match=r"leads away|has not one system"):
         switch.state()
     system_or_below = [asked.path for asked in bmc.told("GET")]
     assert system_or_below == ["/redfish/v1/", "/redfish/v1/Systems"]
@@ -311,7 +311,7 @@ def test_links_lead_nowhere_else(bmc: FaultyBmc, switch: PowerDriver, away: obje
 @pytest.mark.parametrize("away", LEADS_AWAY[:5])
 def test_actions_lead_nowhere_else(bmc: FaultyBmc, switch: PowerDriver, away: str) -> None:
     bmc.system["Actions"]["#ComputerSystem.Reset"]["target"] = away
-    with pytest.raises(PowerRefused):
+    with pytest.raises(DriverRefused):
         switch.cycle()
     assert bmc.resets == []
 
@@ -323,7 +323,7 @@ def test_redirects_to_elsewhere_are_not_followed(
     bmc: FaultyBmc, switch: PowerDriver, away: str
 ) -> None:
     bmc.fault("GET", "Systems$", Answer(302, None, {"Location": away}))
-    with pytest.raises(PowerRefused, match="elsewhere"):
+    with pytest.raises(DriverRefused, match="elsewhere"):
         switch.state()
 
 
@@ -334,7 +334,7 @@ def test_redirects_within_the_bmc_are_followed_and_no_loop(
     assert switch.state() is PowerState.ON
     loop = Answer(308, None, {"Location": f"{bmc.url}/redfish/v1/Systems"})
     bmc.fault("GET", "Systems$", loop, times=100)
-    with pytest.raises(PowerError, match="308"):
+    with pytest.raises(DriverError, match="308"):
         switch.state()
     assert len(bmc.told("GET")) < 20
 
@@ -342,7 +342,7 @@ def test_redirects_within_the_bmc_are_followed_and_no_loop(
 def test_a_collection_without_end_is_left(bmc: FaultyBmc, switch: PowerDriver) -> None:
     page = {"Members": [], "Members@odata.nextLink": "/redfish/v1/Systems"}
     bmc.resources["/redfish/v1/Systems"] = page
-    with pytest.raises(PowerRefused, match="on and on, after 61 requests"):
+    with pytest.raises(DriverRefused, match="on and on, after 61 requests"):
         switch.state()
 
 
@@ -356,11 +356,11 @@ def test_a_session_elsewhere_is_not_closed_there(bmc: FaultyBmc, switch: PowerDr
 def test_terminal_escapes_from_a_bmc_are_shown_as_such(bmc: FaultyBmc, switch: PowerDriver) -> None:
     bmc.system.update(Manufacturer="De\x1b[2Jll", PowerState="\x1b]0;on\x07")
     assert switch.product().manufacturer == "De\\x1b[2Jll"
-    with pytest.raises(PowerError, match=r"\\x1b\]0;on\\x07") as error:
+    with pytest.raises(DriverError, match=r"\\x1b\]0;on\\x07") as error:
         switch.cycle()
     assert error.value.message.isprintable()
     bmc.fault("GET", SYSTEM, refusal(404, "no\x1b[31m such thing"))
-    with pytest.raises(PowerRefused) as error:
+    with pytest.raises(DriverRefused) as error:
         switch.state()
     assert error.value.message.isprintable()
 
@@ -369,9 +369,9 @@ def test_a_refusal_that_passes_may_be_asked_again(bmc: FaultyBmc, switch: PowerD
     info = [{"MessageId": "iLO.2.14.UnableToModifyDuringSystemPOST"}]
     during_post = Answer(400, {"error": {"@Message.ExtendedInfo": info}})
     bmc.fault("PATCH", SYSTEM, during_post, times=9)
-    with pytest.raises(PowerError, match="UnableToModifyDuringSystemPOST") as error:
+    with pytest.raises(DriverError, match="UnableToModifyDuringSystemPOST") as error:
         switch.boot_once()
-    assert type(error.value) is PowerError
+    assert type(error.value) is DriverError
 
 
 def test_settings_that_are_named_and_not_there_do_no_harm(
@@ -385,10 +385,10 @@ def test_a_bmc_may_say_anything_where_text_is_meant(bmc: FaultyBmc, switch: Powe
     bmc.system.update(Manufacturer=["Dell"], Model={"a": 1}, PowerState=7, Boot="none")
     assert switch.state() is PowerState.UNKNOWN
     assert switch.product().model == ""
-    with pytest.raises(PowerError):
+    with pytest.raises(DriverError):
         switch.cycle()
     bmc.resources["/redfish/v1"]["Links"] = []
-    with pytest.raises(PowerError):
+    with pytest.raises(DriverError):
         switch.boot_once()
 
 
@@ -401,12 +401,12 @@ def test_not_a_byte_of_a_password_before_the_certificate_is_known(tmp_path: Path
     other.mkdir()
     with FaultyBmc(mockups.dell(), certificate=self_signed(mine)) as bmc:
         for verify in (True, {"ca": self_signed(other).pem}, {"fingerprint": "ab" * 32}):
-            with pytest.raises(PowerRefused, match="not to be trusted"):
+            with pytest.raises(DriverRefused, match="not to be trusted"):
                 driver({**bmc.settings, "verify": verify}).state()
         assert bmc.asked == []
 
 
 def test_tls_towards_a_server_without_it_is_refused(bmc: FaultyBmc) -> None:
     url = bmc.url.replace("http:", "https:")
-    with pytest.raises(PowerRefused, match="no TLS"):
+    with pytest.raises(DriverRefused, match="no TLS"):
         driver({**bmc.settings, "url": url}).state()

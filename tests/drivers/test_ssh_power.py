@@ -10,7 +10,7 @@ import pytest
 
 from deployer.drivers import ssh
 from deployer.drivers.power.base import BootMethod, PowerState
-from deployer.errors import BootMethodRefused, Invalid, PowerError, PowerRefused, PowerUnclear
+from deployer.errors import BootMethodRefused, DriverError, DriverRefused, DriverUnclear, Invalid
 from deployer.services import keys, power
 from tests.support.linux import ENTRIES, UefiLinux
 from tests.support.power import driver, host
@@ -85,7 +85,7 @@ def test_a_machine_that_has_no_boot_next_leaves_other_ways(
 def test_a_firmware_that_forgets_is_caught(lab: Lab) -> None:
     with (
         lab.server(UefiLinux(keeps_boot_next=False)) as server,
-        pytest.raises(PowerError, match="does not show it"),
+        pytest.raises(DriverError, match="does not show it"),
     ):
         lab.driver(server).boot_once()
 
@@ -101,14 +101,14 @@ def test_a_restart_that_is_not_allowed_is_refused(lab: Lab) -> None:
     says = ("sudo: a password is required", 1)
     with (
         lab.server(lambda command: says, user="ops") as server,
-        pytest.raises(PowerRefused, match="password is required"),
+        pytest.raises(DriverRefused, match="password is required"),
     ):
         lab.driver(server, username="ops").cycle()
 
 
 def test_a_restart_without_an_answer_is_unclear(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssh, "_COMMAND_SECONDS", 0.3)
-    with lab.server(UefiLinux(), manner="mute") as server, pytest.raises(PowerUnclear):
+    with lab.server(UefiLinux(), manner="mute") as server, pytest.raises(DriverUnclear):
         lab.driver(server).cycle()
 
 
@@ -119,9 +119,9 @@ def test_a_machine_that_does_not_answer_may_be_asked_again(
     with lab.server(UefiLinux(), manner="deaf") as server:
         switch = lab.driver(server)
         assert switch.state() is PowerState.UNKNOWN
-        with pytest.raises(PowerError) as error:
+        with pytest.raises(DriverError) as error:
             switch.cycle()
-        assert type(error.value) is PowerError
+        assert type(error.value) is DriverError
 
 
 def test_another_machine_at_that_address_is_not_touched(lab: Lab) -> None:
@@ -129,7 +129,7 @@ def test_another_machine_at_that_address_is_not_touched(lab: Lab) -> None:
     with lab.server(machine) as server:
         switch = lab.driver(server, known_hosts=[f"{other.get_name()} {other.get_base64()}"])
         for act in (switch.state, switch.boot_once, switch.cycle):
-            with pytest.raises(PowerRefused, match="another SSH host key"):
+            with pytest.raises(DriverRefused, match="another SSH host key"):
                 act()
         assert server.commands == []
 

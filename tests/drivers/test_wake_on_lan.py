@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from deployer.drivers.power.base import PowerState
-from deployer.errors import Invalid, PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused, Invalid
 from deployer.services import power
 from tests.support.power import driver, host
 
@@ -35,7 +35,7 @@ def test_a_sleeping_card_hears_its_mac(card: socket.socket, more: dict[str, str]
 
 def test_it_goes_to_allowed_networks_alone(card: socket.socket) -> None:
     settings = {"driver": "wake_on_lan", "address": "127.0.0.1", "port": card.getsockname()[1]}
-    with pytest.raises(PowerRefused, match="may not be connected to"):
+    with pytest.raises(DriverRefused, match="may not be connected to"):
         driver(settings, networks="10.0.0.0/8").cycle()
 
 
@@ -43,14 +43,14 @@ def test_a_network_without_a_way_is_an_error_that_may_pass() -> None:
     unreachable = {"driver": "wake_on_lan", "address": "2001:db8::1"}
     try:
         said = driver(unreachable, networks="").cycle()
-    except PowerError as error:
-        assert type(error) is PowerError and "2001:db8::1" in error.message
+    except DriverError as error:
+        assert type(error) is DriverError and "2001:db8::1" in error.message
     else:
         assert "2001:db8::1" in said  # this machine has IPv6, and UDP asks nobody
 
 
 def test_nothing_can_be_switched_off() -> None:
-    with pytest.raises(PowerRefused) as refusal:
+    with pytest.raises(DriverRefused) as refusal:
         driver({"driver": "wake_on_lan"}).off()
     assert refusal.value.remedy
 

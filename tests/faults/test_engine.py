@@ -18,7 +18,7 @@ from deployer.app import create_operator_app
 from deployer.core.workflows import Step
 from deployer.drivers.power.fake import Fake
 from deployer.engine import Background, Worker
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 from deployer.observe import metrics
 from deployer.services import effects, flow
 from deployer.services.parts import Parts
@@ -97,7 +97,7 @@ def test_dead_switches_do_not_hold_up_the_others(
     def boot_once(switch: Fake, *_: object) -> str:
         if switch.settings.name != "good":
             until(lambda: over, 30)
-            raise PowerRefused("dead")
+            raise DriverRefused("dead")
         return "done"
 
     monkeypatch.setattr(Fake, "_boot_once", boot_once)
@@ -350,4 +350,4 @@ def test_f049_readyz_names_a_task_that_is_dead(worker: Worker) -> None:
 
 def test_power_errors_are_not_lost_on_the_way_through_the_engine() -> None:
     """The engine stores what a step raised; it must come back as what it was."""
-    assert pickle.loads(pickle.dumps(PowerError("no answer"))).message == "no answer"
+    assert pickle.loads(pickle.dumps(DriverError("no answer"))).message == "no answer"

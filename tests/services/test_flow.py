@@ -12,7 +12,7 @@ import pytest
 
 from deployer.app import load_workflows
 from deployer.drivers.power.fake import Fake
-from deployer.errors import PowerRefused
+from deployer.errors import DriverRefused
 from deployer.services.people import Role
 from deployer.settings import Settings
 from deployer.store import effects as store
@@ -81,7 +81,7 @@ def test_a_step_that_may_fail_does_not_end_the_deployment(
     service: Service, follows: Follows, acts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def off(switch: Fake) -> str:
-        raise PowerRefused("it has no off")
+        raise DriverRefused("it has no off")
 
     monkeypatch.setattr(Fake, "off", off)
     id_ = follows("  queued: [{do: power.off, on_failure: go_on}, {do: power.boot_once}]\n" + BOOT)

@@ -11,7 +11,7 @@ from deployer.app import create_machine_app
 from deployer.drivers.power.base import BootMethod
 from deployer.drivers.power.fake import Fake
 from deployer.drivers.power.redfish import Redfish
-from deployer.errors import BootMethodRefused, PowerError, PowerUnclear
+from deployer.errors import BootMethodRefused, DriverError, DriverUnclear
 from deployer.media import boot_iso
 from deployer.store import hosts
 from tests.support.images import register_loaders, register_openbsd
@@ -162,7 +162,7 @@ def test_a_restart_that_may_have_happened_is_not_asked_for_again(
 ) -> None:
     def cycle(self: Fake) -> str:
         self._act("cycle")
-        raise PowerUnclear("the line went dead")
+        raise DriverUnclear("the line went dead")
 
     monkeypatch.setattr(Fake, "cycle", cycle)
     acts.clear()
@@ -227,7 +227,7 @@ def test_a_bmc_that_does_not_give_it_back_costs_a_line_and_no_deployment(
     service: Service, by_iso: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stuck(self: Fake) -> str:
-        raise PowerError("the tray is stuck")
+        raise DriverError("the tray is stuck")
 
     monkeypatch.setattr(Fake, "eject_media", stuck)
     machine = service.machine()

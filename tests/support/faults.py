@@ -15,7 +15,7 @@ from sqlmodel import Session
 
 from deployer import engine, resources
 from deployer.drivers.power.fake import Fake
-from deployer.errors import PowerError
+from deployer.errors import DriverError
 from deployer.observe import log
 from deployer.services import deployments
 from deployer.store import effects
@@ -76,7 +76,7 @@ def hanging_power() -> None:
     def hang(self: Fake, what: str) -> str:
         log.info("hanging")
         time.sleep(60)
-        raise PowerError("it took too long")
+        raise DriverError("it took too long")
 
     Fake._act = hang  # type: ignore[method-assign]
 

@@ -9,7 +9,7 @@ import pytest
 
 from deployer.core.text import MASK
 from deployer.drivers import reach
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 from deployer.services.people import Role
 from deployer.settings import Settings
 from tests.support import mockups
@@ -29,9 +29,9 @@ SPELLINGS_OF_OURSELVES = [
 
 @pytest.mark.parametrize("name", SPELLINGS_OF_OURSELVES)
 def test_t073_however_we_are_spelled_nobody_leads_us_to_ourselves(name: str) -> None:
-    with pytest.raises(PowerError, match=r"may not be connected to|has no address") as refused:
+    with pytest.raises(DriverError, match=r"may not be connected to|has no address") as refused:
         reach.addresses(name, 443, "")
-    assert isinstance(refused.value, PowerRefused) or "no address" in refused.value.message
+    assert isinstance(refused.value, DriverRefused) or "no address" in refused.value.message
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_t073_a_name_that_changes_its_answer_is_judged_by_what_is_connected(
 
     monkeypatch.setattr("socket.getaddrinfo", look_up)
     assert reach.addresses("bmc.example", 443, "") == ["198.51.100.7"]
-    with pytest.raises(PowerRefused):
+    with pytest.raises(DriverRefused):
         reach.addresses("bmc.example", 443, "")
 
 

@@ -1,7 +1,7 @@
 """What a chat platform's driver must do: hear what is said to us, and show what we say.
 
-Raise Unauthorized for what the platform did not sign, and PowerError's family for what it does
-with our own calls: PowerError when trying again may help (Busy says when), PowerRefused when not.
+Raise Unauthorized for what the platform did not sign, and DriverError's family for what it does
+with our own calls: DriverError when trying again may help (Busy says when), DriverRefused when not.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pydantic import BaseModel, ConfigDict
 
 from deployer.core.chat import Message
 from deployer.core.profiles import SecretRef
-from deployer.errors import PowerError
+from deployer.errors import DriverError
 
 # How far the time of a signed request may be from ours, both ways. THREATS T091.
 SIGNED_WITHIN = timedelta(minutes=5)
 
 
-class Busy(PowerError):
+class Busy(DriverError):
     """The platform wants us to wait so long before we ask again."""
 
     def __init__(self, message: str, wait: timedelta) -> None:

@@ -28,7 +28,7 @@ from deployer.drivers.chat.discord_interactions import (
     Reply,
     signed_at,
 )
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 
 # What an interaction is answered.
 _PONG, _MESSAGE, _WAIT, _WAIT_AND_REPLACE, _REPLACE = 1, 4, 5, 6, 7
@@ -77,7 +77,7 @@ class Discord(ChatDriver):
         """Within 15 minutes; later, Discord has forgotten what was asked."""
         reply = Reply.of(heard)
         if not re.fullmatch(r"[A-Za-z0-9._=-]+", reply.token):
-            raise PowerRefused("Discord gave an interaction a token that is none")
+            raise DriverRefused("Discord gave an interaction a token that is none")
         path = f"/webhooks/{_id(reply.application)}/{{}}/messages/@original"
         self._call("PATCH", path, payload(message), reply.token)
 
@@ -89,7 +89,7 @@ class Discord(ChatDriver):
         try:
             # The thread of a message has the id of that message.
             return self._send(thread, payload(message))
-        except PowerRefused as error:
+        except DriverRefused as error:
             if error.extra.get("code") != _NO_CHANNEL:
                 raise
         if self._start_thread(channel, message, thread):
@@ -106,7 +106,7 @@ class Discord(ChatDriver):
         body = {"name": name, "auto_archive_duration": _THREAD_MINUTES}
         try:
             self._call("POST", f"/channels/{_id(channel)}/messages/{_id(id_)}/threads", body)
-        except PowerRefused as error:
+        except DriverRefused as error:
             if error.extra.get("code") == _NO_THREADS_HERE:
                 return False
             if error.extra.get("code") != _HAS_THREAD:
@@ -116,7 +116,7 @@ class Discord(ChatDriver):
     def _send(self, channel: str, body: dict[str, Any]) -> str:
         sent = self._call("POST", f"/channels/{_id(channel)}/messages", body).get("id")
         if not isinstance(sent, str) or not sent.isdecimal():
-            raise PowerError(f"{self.settings.api} answers as no Discord does")
+            raise DriverError(f"{self.settings.api} answers as no Discord does")
         return sent
 
     def _call(
@@ -143,7 +143,7 @@ class Discord(ChatDriver):
     def _secret(self) -> str:
         secret = self.context.secret(self.settings.token)
         if not re.fullmatch(r"[!-~]+", secret):
-            raise PowerRefused(
+            raise DriverRefused(
                 f"the secret {self.settings.token.secret} is no token of a bot",
                 field="settings.token", remedy="copy it anew from the application's page Bot",
             )  # fmt: skip
@@ -156,7 +156,7 @@ def _json(value: dict[str, Any], status: int = 200) -> Response:
 
 def _id(text: str) -> str:
     if not re.fullmatch(r"[0-9]{1,20}", text):
-        raise PowerRefused(
+        raise DriverRefused(
             f"{printable(text, 40)!r} is no id of Discord's",
             remedy="switch on Developer Mode in Discord, and copy the id of the channel",
         )
@@ -171,7 +171,7 @@ def _object(body: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _refusal(what: str, reply: http.Reply, answer: dict[str, Any], secret: str) -> PowerError:
+def _refusal(what: str, reply: http.Reply, answer: dict[str, Any], secret: str) -> DriverError:
     """With Discord's `code`, which says more than the status."""
     code = answer.get("code")
     errors = f" {json.dumps(answer['errors'])}" if answer.get("errors") else ""
@@ -180,19 +180,19 @@ def _refusal(what: str, reply: http.Reply, answer: dict[str, Any], secret: str) 
     if reply.status == 429:
         return busy(message, reply)
     if reply.status == 401 and code != _FORGOTTEN:
-        return PowerRefused(
+        return DriverRefused(
             message, field="settings.token", code=code,
             remedy="copy the bot's token anew, and run `deployer secret set` for it",
         )  # fmt: skip
     if reply.status == 403:
-        return PowerRefused(
+        return DriverRefused(
             message, code=code,
             remedy="add the bot to the channel, and let it View Channels, Send Messages, Embed"
             " Links, Create Public Threads and Send Messages in Threads",
         )  # fmt: skip
     if 400 <= reply.status < 500 and reply.status != 408:
-        return PowerRefused(message, code=code)
-    return PowerError(message)
+        return DriverRefused(message, code=code)
+    return DriverError(message)
 
 
 DRIVER = Discord

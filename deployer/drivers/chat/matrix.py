@@ -24,7 +24,7 @@ from deployer.drivers.chat.base import Busy, ChatDriver, ChatSettings, Heard, Re
 from deployer.drivers.chat.matrix_calls import Homeserver, part
 from deployer.drivers.chat.matrix_html import content
 from deployer.drivers.chat.matrix_listen import listen
-from deployer.errors import PowerError, PowerRefused, Unauthorized
+from deployer.errors import DriverError, DriverRefused, Unauthorized
 
 # Until room version 11 with the name of a server after a colon, and since 12 without.
 RoomId = Annotated[str, StringConstraints(pattern=r"^![!-~]{1,254}$")]
@@ -124,7 +124,7 @@ class Matrix(ChatDriver):
         """Its id. The homeserver takes what has the same `mark` once, so that a lost answer can be
         asked for again."""
         if room not in self.settings.rooms:
-            raise PowerRefused(
+            raise DriverRefused(
                 f"{room} is no room of this receiver", field="settings.rooms", value=room,
                 remedy="add it there, and invite the bot",
             )  # fmt: skip
@@ -132,19 +132,19 @@ class Matrix(ChatDriver):
         home = self._home()
         try:
             answer = home.ask("PUT", path, said)
-        except (PowerRefused, Busy):
+        except (DriverRefused, Busy):
             raise
-        except PowerError:
+        except DriverError:
             answer = home.ask("PUT", path, said)
         id_ = answer.get("event_id")
         if not isinstance(id_, str) or not id_:
-            raise PowerError(f"{self.settings.api} took a message, and gave it no id")
+            raise DriverError(f"{self.settings.api} took a message, and gave it no id")
         return id_
 
     def listen(self, hear: Callable[[Heard], None], stop: Callable[[], bool]) -> None:
         """From now on: what was said while nobody listened is nobody's wish any more.
 
-        PowerRefused when the account cannot be used at all.
+        DriverRefused when the account cannot be used at all.
         """
         listen(self._home(), self.settings.rooms, self._prefix, hear, stop)
 

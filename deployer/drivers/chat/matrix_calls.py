@@ -14,7 +14,7 @@ from deployer.drivers.chat.base import Busy
 from deployer.drivers.chat.busy import busy
 from deployer.drivers.http import Client, Limits, Reply
 from deployer.drivers.notify.base import NETWORKS
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 
 USUAL_SECONDS = 15.0
 _LONGEST = timedelta(hours=1)
@@ -33,7 +33,7 @@ class Homeserver:
         self, method: str, path: str, body: Any = None, *, query: Mapping[str, str] | None = None,
         seconds: float | None = None, most: int = 256 * 1024,
     ) -> dict[str, Any]:  # fmt: skip
-        """Its answer. PowerRefused when it will say the same again, Busy when it says how long."""
+        """Its answer. DriverRefused when it will say the same again, Busy when it says how long."""
         asked = f"/_matrix/client/v3{path}{'?' + urlencode(query) if query else ''}"
         headers = {"Authorization": f"Bearer {self._token}"}
         seconds = seconds or USUAL_SECONDS
@@ -45,28 +45,28 @@ class Homeserver:
         if reply.status != 200:
             raise self._refusal(reply, said or {}, f"{method} {path}")
         if said is None:
-            raise PowerError(f"{self.origin} answers {path} as no homeserver does")
+            raise DriverError(f"{self.origin} answers {path} as no homeserver does")
         return said
 
-    def _refusal(self, reply: Reply, said: dict[str, Any], what: str) -> PowerError:
+    def _refusal(self, reply: Reply, said: dict[str, Any], what: str) -> DriverError:
         code, why = said.get("errcode"), said.get("error")
         words = f"{code or ''} {why or ''}".strip().replace(self._token, MASK)
         message = f"{self.origin}: {what}: {reply.status} {printable(words, 300)}".rstrip()
         if reply.status == 429:
             return _busy(message, reply, said)
         if code in ("M_UNKNOWN_TOKEN", "M_MISSING_TOKEN", "M_USER_DEACTIVATED"):
-            return PowerRefused(
+            return DriverRefused(
                 message, field="settings.token",
                 remedy="log in again as the bot, and store the new access token",
             )  # fmt: skip
         if code == "M_FORBIDDEN":
-            return PowerRefused(
+            return DriverRefused(
                 message, field="settings.rooms",
                 remedy="invite the bot to the room, and let it write there",
             )  # fmt: skip
         if reply.status in _PASSING or reply.status >= 500:
-            return PowerError(message)
-        return PowerRefused(message)
+            return DriverError(message)
+        return DriverRefused(message)
 
 
 def part(name: str) -> str:

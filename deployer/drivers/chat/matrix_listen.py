@@ -13,7 +13,7 @@ from typing import Any
 from deployer.drivers.chat.base import Busy, Heard
 from deployer.drivers.chat.matrix_calls import Homeserver, part
 from deployer.drivers.chat.matrix_sync import Me, batch_of, heard, invited, said_in
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 
 # How long the homeserver keeps a question open; it takes us that long to stop, too.
 _POLL_SECONDS = 10.0
@@ -28,19 +28,19 @@ def listen(
     home: Homeserver, rooms: list[str], prefix: str, hear: Callable[[Heard], None],
     stop: Callable[[], bool],
 ) -> None:  # fmt: skip
-    """Until `stop`; PowerRefused when we may not ask at all."""
+    """Until `stop`; DriverRefused when we may not ask at all."""
     pause = _Pause(stop)
     while not stop():
         try:
             me = _me(home, prefix)
-        except PowerRefused:
+        except DriverRefused:
             raise
-        except PowerError as error:
+        except DriverError as error:
             pause.after(error)
             continue
         try:
             _Ear(home, rooms, me).listen(hear, stop, pause)
-        except PowerError as error:
+        except DriverError as error:
             # This question will never be answered, such as one for too much: begin anew.
             pause.after(error)
 
@@ -48,9 +48,9 @@ def listen(
 def _me(home: Homeserver, prefix: str) -> Me:
     user = home.ask("GET", "/account/whoami").get("user_id")
     if not isinstance(user, str) or not user:
-        raise PowerError(f"{home.origin} does not say whose token this is")
+        raise DriverError(f"{home.origin} does not say whose token this is")
     name = None
-    with suppress(PowerRefused):  # an account may have none
+    with suppress(DriverRefused):  # an account may have none
         name = home.ask("GET", f"/profile/{part(user)}/displayname").get("displayname")
     return Me(user, name if isinstance(name, str) else "", prefix)
 
@@ -70,9 +70,9 @@ class _Ear:
         while not stop():
             try:
                 since_next, answer = self._ask(since)
-            except PowerRefused:
+            except DriverRefused:
                 raise
-            except PowerError as error:
+            except DriverError as error:
                 pause.after(error)
                 continue
             pause.is_over()
@@ -93,9 +93,9 @@ class _Ear:
         )
         batch = batch_of(answer)
         if batch is None:
-            raise PowerError(f"{self.home.origin} answers /sync as no homeserver does")
+            raise DriverError(f"{self.home.origin} answers /sync as no homeserver does")
         for room in invited(answer) & set(self.rooms):
-            with suppress(PowerError):  # such as one by a server that is gone
+            with suppress(DriverError):  # such as one by a server that is gone
                 self.home.ask("POST", f"/rooms/{part(room)}/join")
         return batch, answer
 
@@ -116,7 +116,7 @@ class _Ear:
         until, alone = self._alone.get(room, (0.0, False))
         if time.monotonic() >= until:
             joined = None
-            with suppress(PowerError):
+            with suppress(DriverError):
                 joined = self.home.ask("GET", f"/rooms/{part(room)}/joined_members").get("joined")
             alone = isinstance(joined, dict) and len(joined) == 2
             self._alone[room] = (time.monotonic() + _ALONE_SECONDS, alone)
@@ -133,7 +133,7 @@ class _Pause:
     def is_over(self) -> None:
         self.next = _FIRST_PAUSE
 
-    def after(self, error: PowerError) -> None:
+    def after(self, error: DriverError) -> None:
         seconds = error.wait.total_seconds() if isinstance(error, Busy) else self.next
         self.next = min(self.next * 2, _LONGEST_PAUSE)
         until = time.monotonic() + seconds

@@ -35,7 +35,7 @@ from deployer.drivers.chat.base import (
 from deployer.drivers.chat.busy import busy
 from deployer.drivers.chat.mattermost_posts import drawn, sealed, spoken
 from deployer.drivers.http import Client, Limits, Reply
-from deployer.errors import Invalid, PowerError, PowerRefused, Unauthorized
+from deployer.errors import DriverError, DriverRefused, Invalid, Unauthorized
 
 _NETWORKS = "DEPLOYER_CHAT_NETWORKS"
 _LIMITS = Limits(request_seconds=10, total_seconds=25, body_bytes=1024 * 1024, requests=4)
@@ -187,7 +187,7 @@ class Mattermost(ChatDriver):
         headers = {"Authorization": f"Bearer {self.context.secret(self.settings.bot_token)}"}
         said = _json(_ask(client, method, f"{_API}{path}", given, headers).body)
         if not isinstance(said, dict) or "id" not in said:
-            raise PowerError(f"{client.origin} is no Mattermost, by its answer to {method} {path}")
+            raise DriverError(f"{client.origin} is no Mattermost, by its answer to {method} {path}")
         return said
 
 
@@ -222,7 +222,7 @@ def _response(said: dict[str, Any]) -> Response:
     return Response(json.dumps(said).encode())
 
 
-def _refusal(method: str, path: str, reply: Reply) -> PowerError:
+def _refusal(method: str, path: str, reply: Reply) -> DriverError:
     match _json(reply.body):
         case {"message": str(message), "id": str(id_)}:
             reason = f"{message} ({id_})"
@@ -235,8 +235,8 @@ def _refusal(method: str, path: str, reply: Reply) -> PowerError:
         return busy(told, reply)
     # 501: switched off by the server's configuration.
     if reply.status == 408 or (reply.status >= 500 and reply.status != 501):
-        return PowerError(told)
-    return PowerRefused(told, remedy=_REMEDIES.get(reply.status))
+        return DriverError(told)
+    return DriverRefused(told, remedy=_REMEDIES.get(reply.status))
 
 
 DRIVER = Mattermost

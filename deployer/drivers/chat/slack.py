@@ -142,7 +142,7 @@ class Slack(ChatDriver):
         return self._api.call(self.context.secret(self.settings.bot_token), method, given)
 
     def listen(self, hear: Callable[[Heard], None], stop: Callable[[], bool]) -> None:
-        """Until `stop()`; PowerRefused when Slack does not let us."""
+        """Until `stop()`; DriverRefused when Slack does not let us."""
         assert self.settings.app_token is not None
 
         def take(envelope: str, said: Any) -> None:

@@ -17,7 +17,7 @@ from deployer.core.text import printable
 from deployer.drivers import reach
 from deployer.drivers.chat.busy import busy
 from deployer.drivers.http import Reply
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 
 _NETWORKS = "DEPLOYER_CHAT_NETWORKS"
 _SECONDS = 10
@@ -57,9 +57,9 @@ class Api:
             raise self._broken(method, error) from None
 
     def respond(self, url: str, given: dict[str, Any]) -> None:
-        """Send to a response_url; PowerRefused unless it is Slack's own (THREATS T098)."""
+        """Send to a response_url; DriverRefused unless it is Slack's own (THREATS T098)."""
         if not self._is_slack(url):
-            raise PowerRefused(
+            raise DriverRefused(
                 "this response_url is not Slack's", field="response_url",
                 value=printable(url, 100), remedy="correct `api` if this Slack is another one",
             )  # fmt: skip
@@ -74,7 +74,7 @@ class Api:
             raise _refusal("response_url", reply.status_code, said, dict(reply.headers))
 
     def check(self, url: str, proxy: str | None) -> None:
-        """PowerRefused unless that host may be connected to."""
+        """DriverRefused unless that host may be connected to."""
         parts = urlsplit(url)
         if proxy is None:
             port = parts.port or (443 if parts.scheme in ("https", "wss") else 80)
@@ -89,15 +89,15 @@ class Api:
         hosts = (ours.netloc, f"hooks.{ours.netloc}")
         return given.scheme == ours.scheme and given.netloc in hosts and url.isprintable()
 
-    def _problem(self, method: str, response: Any) -> PowerError:
+    def _problem(self, method: str, response: Any) -> DriverError:
         data = response.data if isinstance(response.data, dict) else {}
         said = str(data.get("error") or "no reason")
         needed = data.get("needed") or (data.get("response_metadata") or {}).get("messages")
         return _refusal(method, response.status_code, said, response.headers, needed)
 
-    def _broken(self, method: str, error: Exception) -> PowerError:
+    def _broken(self, method: str, error: Exception) -> DriverError:
         reason = printable(str(getattr(error, "reason", error)), 200)
-        return PowerError(f"{self.origin} did not answer {method}: {reason}")
+        return DriverError(f"{self.origin} did not answer {method}: {reason}")
 
 
 def _error_in(body: str) -> str:
@@ -110,7 +110,7 @@ def _error_in(body: str) -> str:
 
 def _refusal(
     method: str, status: int, said: str, headers: Mapping[str, str], needed: Any = None
-) -> PowerError:
+) -> DriverError:
     told = f"Slack refuses {method}: {printable(said, 200)}"
     if needed:
         told += f" ({printable(str(needed), 300)})"
@@ -119,5 +119,5 @@ def _refusal(
         return busy(told, Reply(status, lower, b""))
     # Slack's own reasons are one word; anything else is from somebody between us and Slack.
     if status >= 500 or said in _LATER or " " in said:
-        return PowerError(told)
-    return PowerRefused(told, remedy=_REMEDIES.get(said))
+        return DriverError(told)
+    return DriverRefused(told, remedy=_REMEDIES.get(said))

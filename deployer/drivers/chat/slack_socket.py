@@ -22,7 +22,7 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 
 from deployer.drivers.chat.base import Busy
 from deployer.drivers.chat.slack_calls import Api
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 from deployer.observe import log
 
 _FIRST_WAIT, _LONGEST_WAIT, _LOOK = 1.0, 60.0, 0.1  # seconds
@@ -32,16 +32,16 @@ Take = Callable[[str, dict[str, Any]], None]
 def listen(api: Api, app_token: str, take: Take, stop: Callable[[], bool]) -> None:
     """Hand each envelope's id and payload on, from threads, until `stop()`.
 
-    Connections that end are made again, later and later; PowerRefused when Slack says no.
+    Connections that end are made again, later and later; DriverRefused when Slack says no.
     """
     wait = _FIRST_WAIT
     while not stop():
         began = time.monotonic()
         try:
             _session(api, app_token, take, stop)
-        except PowerRefused:
+        except DriverRefused:
             raise
-        except PowerError as error:
+        except DriverError as error:
             log.warning("chat_not_connected", platform="slack", error=error.message)
             if isinstance(error, Busy):
                 wait = max(wait, error.wait.total_seconds())
@@ -110,7 +110,9 @@ class _Client(SocketModeClient):
         if self._api.origin.startswith("https:") and (
             parts.scheme != "wss" or parts.port not in (None, 443)
         ):
-            raise PowerRefused(f"Slack leads to {parts.scheme}://{parts.netloc}, which is not safe")
+            raise DriverRefused(
+                f"Slack leads to {parts.scheme}://{parts.netloc}, which is not safe"
+            )
         self._api.check(url, self.proxy)
         return url
 

@@ -38,7 +38,7 @@ from deployer.drivers.chat.busy import busy
 from deployer.drivers.chat.teams_cards import activity
 from deployer.drivers.http import Client, Limits, Reply
 from deployer.drivers.notify.base import NETWORKS
-from deployer.errors import Invalid, PowerError, PowerRefused, Unauthorized
+from deployer.errors import DriverError, DriverRefused, Invalid, Unauthorized
 
 _LIMITS = Limits(request_seconds=15, total_seconds=20, body_bytes=64 * 1024, requests=1)
 # Without the charset an incoming webhook takes the body for UTF-16, and half of it for too much.
@@ -160,7 +160,7 @@ class Teams(ChatDriver):
                 reply = client.request(
                     "POST", target, headers={"Content-Type": _JSON}, body=body, once=True
                 )
-        except PowerError as error:
+        except DriverError as error:
             # The URL is the secret.
             said = error.message.replace(target, f"/{MASK}")
             raise type(error)(said, field=error.field, remedy=error.remedy) from None
@@ -170,14 +170,14 @@ class Teams(ChatDriver):
     def _posts(self) -> tuple[str, str]:
         """Origin, path and query of the URL."""
         if self.settings.posts is None:
-            raise PowerRefused(
+            raise DriverRefused(
                 "Teams lets an outgoing webhook answer, and no more", field="settings.posts",
                 remedy="make a workflow that takes webhook requests, and name the secret with its"
                 " URL there",
             )  # fmt: skip
         url = _POSTS.fullmatch(self.context.secret(self.settings.posts).strip())
         if url is None:
-            raise PowerRefused(
+            raise DriverRefused(
                 f"the secret {self.settings.posts.secret} is no URL to post to",
                 field="settings.posts",
                 remedy="copy it from Teams again: https://…, without anything around it",
@@ -255,13 +255,13 @@ def _check(reply: Reply, api: str, target: str) -> None:
     if status == 429:
         raise busy(message, reply)
     if status in (401, 403, 404, 410):
-        raise PowerRefused(
+        raise DriverRefused(
             message, field="settings.posts",
             remedy="is the workflow switched on, and may anyone call it? Copy its URL again",
         )  # fmt: skip
     if status in (400, 413):
-        raise PowerRefused(message)
-    raise PowerError(message)
+        raise DriverRefused(message)
+    raise DriverError(message)
 
 
 DRIVER = Teams

@@ -20,7 +20,7 @@ from deployer.drivers.chat.base import ChatDriver, ChatSettings, Heard, Request,
 from deployer.drivers.chat.telegram_calls import CHANNEL, Bot, Params, chat
 from deployer.drivers.chat.telegram_text import alert, params
 from deployer.drivers.chat.telegram_updates import Reply, Update
-from deployer.errors import PowerError, PowerRefused, Unauthorized
+from deployer.errors import DriverError, DriverRefused, Unauthorized
 
 _SECRET_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
@@ -104,12 +104,12 @@ class Telegram(ChatDriver):
         said = None if reply.own else alert(message)
         if said is None:
             self._say(heard, message)
-            with suppress(PowerError):  # what is to be seen is there
+            with suppress(DriverError):  # what is to be seen is there
                 self._bot.call("answerCallbackQuery", _seen(reply))
             return
         try:
             self._bot.call("answerCallbackQuery", _seen(reply, said))
-        except PowerRefused:  # it was pressed too long ago
+        except DriverRefused:  # it was pressed too long ago
             self._say(heard, message)
 
     def _say(self, heard: Heard, message: Message) -> None:
@@ -118,7 +118,7 @@ class Telegram(ChatDriver):
             try:
                 self._edit(heard.place.channel, reply.message, params(message, heard.person.user))
                 return
-            except PowerRefused:  # it is gone, or older than what may be changed
+            except DriverRefused:  # it is gone, or older than what may be changed
                 pass
         self._bot.call("sendMessage", self._reply(heard, message))
 
@@ -134,7 +134,7 @@ class Telegram(ChatDriver):
         sent = self._bot.call("sendMessage", shown)
         id_ = sent.get("message_id") if isinstance(sent, dict) else None
         if not isinstance(id_, int):
-            raise PowerError(f"{self.settings.api} answers as no Telegram does")
+            raise DriverError(f"{self.settings.api} answers as no Telegram does")
         return str(id_)
 
     def edit(self, channel: str, id_: str, message: Message) -> None:
@@ -144,7 +144,7 @@ class Telegram(ChatDriver):
         where = {"chat_id": chat(channel)["chat_id"], "message_id": int(id_)}
         try:
             self._bot.call("editMessageText", where | shown)
-        except PowerRefused as error:
+        except DriverRefused as error:
             if "message is not modified" not in error.message:
                 raise
 

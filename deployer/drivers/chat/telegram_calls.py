@@ -14,7 +14,7 @@ from typing import Any
 from deployer.core.text import MASK, printable
 from deployer.drivers import http
 from deployer.drivers.chat.busy import busy
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 
 SECONDS = 10.0
 CHANNEL = r"^(-?[0-9]{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31})(:[0-9]{1,10})?$"
@@ -34,7 +34,7 @@ class Bot:
 
     def __post_init__(self) -> None:
         if not _TOKEN.fullmatch(self.token):
-            raise PowerRefused(
+            raise DriverRefused(
                 f"the secret {self.secret} is no token of a bot", field="settings.token",
                 remedy="it is what BotFather says: 123456:ABC-DEF…",
             )  # fmt: skip
@@ -67,7 +67,7 @@ class Bot:
 def chat(channel: str) -> Params:
     """Of `ID`, `@NAME` or `ID:TOPIC`."""
     if not re.fullmatch(CHANNEL, channel):
-        raise PowerRefused(
+        raise DriverRefused(
             f"{printable(channel, 40)!r} is no chat of Telegram's",
             remedy="write the chat's id, such as -1001234567890, or the @name of a public one",
         )
@@ -76,7 +76,7 @@ def chat(channel: str) -> Params:
     return where | ({"message_thread_id": int(topic)} if topic else {})
 
 
-def _refusal(what: str, reply: http.Reply, answer: dict[str, Any]) -> PowerError:
+def _refusal(what: str, reply: http.Reply, answer: dict[str, Any]) -> DriverError:
     said = printable(str(answer.get("description") or ""), 300)
     message = f"{what}: {reply.status} {said}".rstrip()
     more = answer.get("parameters")
@@ -86,22 +86,22 @@ def _refusal(what: str, reply: http.Reply, answer: dict[str, Any]) -> PowerError
         return busy(message, replace(reply, headers={**reply.headers, **wait}))
     if "migrate_to_chat_id" in more:
         new = printable(str(more["migrate_to_chat_id"]), 30)
-        return PowerRefused(
+        return DriverRefused(
             message, field="settings.channel",
             remedy=f"the group has a new id, {new}: write it as the receiver's `channel`",
         )  # fmt: skip
     if reply.status in (401, 404):
-        return PowerRefused(
+        return DriverRefused(
             message, field="settings.token",
             remedy="ask BotFather for the bot's token, and run `deployer secret set` for it",
         )  # fmt: skip
     if reply.status == 403:
-        return PowerRefused(message, remedy="add the bot to the chat, and let it send messages")
+        return DriverRefused(message, remedy="add the bot to the chat, and let it send messages")
     if reply.status == 409 and "webhook" in said:
-        return PowerRefused(
+        return DriverRefused(
             message, field="settings.secret_token",
             remedy="call deleteWebhook, or name the secret token that setWebhook was told",
         )  # fmt: skip
     if reply.status == 400:
-        return PowerRefused(message)
-    return PowerError(message)
+        return DriverRefused(message)
+    return DriverError(message)

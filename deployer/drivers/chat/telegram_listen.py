@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from deployer.drivers.chat.base import Busy, Heard
 from deployer.drivers.chat.telegram_calls import SECONDS, Bot
 from deployer.drivers.chat.telegram_updates import Update
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 
 # How long Telegram keeps a question open; it takes us that long to stop, too.
 _POLL_SECONDS, _MOST = 10, 20
@@ -22,14 +22,14 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _LOOK = 1.0, 60.0, 0.2
 def listen(
     bot: Bot, username: str, hear: Callable[[Heard], None], stop: Callable[[], bool]
 ) -> None:
-    """Until `stop`; PowerRefused when we may not ask at all."""
+    """Until `stop`; DriverRefused when we may not ask at all."""
     after, pause = 0, _FIRST_PAUSE
     while not stop():
         try:
             updates = _updates(bot, after, _POLL_SECONDS)
-        except PowerRefused:
+        except DriverRefused:
             raise
-        except PowerError as error:
+        except DriverError as error:
             _rest(error.wait.total_seconds() if isinstance(error, Busy) else pause, stop)
             pause = min(pause * 2, _LONGEST_PAUSE)
             continue
@@ -43,7 +43,7 @@ def listen(
             after = id_ + 1
     if after:
         # Asked for what comes after it, Telegram forgets what was heard.
-        with suppress(PowerError):
+        with suppress(DriverError):
             _updates(bot, after, 0)
 
 
@@ -54,7 +54,7 @@ def _updates(bot: Bot, after: int, seconds: int) -> list[tuple[int, Update | Non
     }  # fmt: skip
     found = bot.call("getUpdates", given | ({"offset": after} if after else {}), seconds + SECONDS)
     if not isinstance(found, list):
-        raise PowerError(f"{bot.api} answers getUpdates as no Telegram does")
+        raise DriverError(f"{bot.api} answers getUpdates as no Telegram does")
     return [
         (each["update_id"], _understood(each))
         for each in found

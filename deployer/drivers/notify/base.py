@@ -1,6 +1,6 @@
 """What a driver must do that only tells: webhook, mail, ntfy, JSON to any program.
 
-Raise PowerError when trying again may help (chat.base.Busy says when), PowerRefused when not.
+Raise DriverError when trying again may help (chat.base.Busy says when), DriverRefused when not.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from deployer.drivers.chat.base import ChatSettings
 from deployer.drivers.notify.base import NETWORKS, Notice, NotifyDriver, in_lines
 from deployer.drivers.power.base import Address
 from deployer.drivers.tls import Pin, Verify, context, fingerprint
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 
 _MAILBOX = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -109,7 +109,7 @@ def _message(settings: EmailSettings, notice: Notice) -> EmailMessage:
 
 @contextmanager
 def _talk(settings: EmailSettings, networks: str) -> Iterator[smtplib.SMTP]:
-    """Greeted and secured; what goes wrong is a PowerError, or PowerRefused."""
+    """Greeted and secured; what goes wrong is a DriverError, or DriverRefused."""
     where = f"{settings.server}:{_port(settings)}"
     server = _Server(settings, networks)
     try:
@@ -124,16 +124,16 @@ def _talk(settings: EmailSettings, networks: str) -> Iterator[smtplib.SMTP]:
         raise _refusal(where, error.smtp_code, error.smtp_error) from None
     except ssl.SSLCertVerificationError as error:
         problem = f"a certificate that is not to be trusted: {error.verify_message}"
-        raise PowerRefused(f"{where} shows {problem}") from None
+        raise DriverRefused(f"{where} shows {problem}") from None
     except ssl.SSLError as error:
         hint = "is `tls` (starttls on 587, tls on 465) right?"
-        raise PowerRefused(f"{where} speaks no TLS that we do: {error.reason}; {hint}") from None
+        raise DriverRefused(f"{where} speaks no TLS that we do: {error.reason}; {hint}") from None
     except smtplib.SMTPServerDisconnected as error:
-        raise PowerError(f"{where} hung up: {error}") from None
+        raise DriverError(f"{where} hung up: {error}") from None
     except smtplib.SMTPException as error:
-        raise PowerRefused(f"{where}: {error}") from None
+        raise DriverRefused(f"{where}: {error}") from None
     except OSError as error:
-        raise PowerError(f"{where} does not answer: {error}") from None
+        raise DriverError(f"{where} does not answer: {error}") from None
     finally:
         server.end()
 
@@ -179,7 +179,7 @@ class _Server(smtplib.SMTP):
         assert isinstance(self.sock, ssl.SSLSocket)
         shown = fingerprint(self.sock.getpeercert(binary_form=True) or b"")
         if shown != pin.fingerprint:
-            raise PowerRefused(
+            raise DriverRefused(
                 f"{self._settings.server} shows another certificate than that of SHA-256"
                 f" {pin.fingerprint}: that of {shown}"
             )
@@ -202,8 +202,8 @@ def _connected(addresses: list[str], port: int, timeout: float) -> socket.socket
     return socket.create_connection((addresses[-1], port), timeout)
 
 
-def _refusal(where: str, code: int, said: bytes | str) -> PowerError:
-    kind = PowerRefused if code >= 500 else PowerError
+def _refusal(where: str, code: int, said: bytes | str) -> DriverError:
+    kind = DriverRefused if code >= 500 else DriverError
     return kind(f"{where} answered {_answer(code, said)}")
 
 

@@ -12,7 +12,7 @@ from deployer.drivers import calls, tls
 from deployer.drivers.calls import Call
 from deployer.drivers.chat.base import ChatSettings
 from deployer.drivers.notify.base import NETWORKS, Notice, NotifyDriver, body_of, url_of
-from deployer.errors import PowerRefused
+from deployer.errors import DriverRefused
 
 HeaderValue = Annotated[str, Field(pattern=r"^[ -~]{0,1000}$")]
 
@@ -50,7 +50,7 @@ class Json(NotifyDriver):
         try:
             self.settings.refuse_clear_text(url)
         except ValueError as error:
-            raise PowerRefused(f"settings.url: {error}") from None
+            raise DriverRefused(f"settings.url: {error}") from None
         call = Call(
             "POST", url, {"Idempotency-Key": notice.id, **headers}, body_of(notice), secret=secret
         )

@@ -1,7 +1,7 @@
 """What a power driver must do, and what the service lends it.
 
-Raise PowerError when trying again may help, PowerRefused when it will not, BootMethodRefused when
-another way to boot may, PowerUnclear when an act that must not be repeated may have happened.
+Raise DriverError when trying again may help, DriverRefused when it will not, BootMethodRefused when
+another way to boot may, DriverUnclear when an act that must not be repeated may have happened.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployer.core.inventory import Firmware, HostSpec
 from deployer.core.profiles import SecretRef
-from deployer.errors import BootMethodRefused, PowerRefused
+from deployer.errors import BootMethodRefused, DriverRefused
 
 
 class PowerState(StrEnum):
@@ -131,8 +131,8 @@ class PowerDriver(ABC):
     def product(self) -> Product:
         return Product()
 
-    def _has_no(self, what: str) -> PowerRefused:
-        return PowerRefused(
+    def _has_no(self, what: str) -> DriverRefused:
+        return DriverRefused(
             f"the power driver {self.name} has no {what}",
             remedy="do it by hand, or use a driver that has it (docs/power.md)",
         )

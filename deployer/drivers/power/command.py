@@ -23,7 +23,7 @@ from deployer.drivers.power.base import (
     PowerState,
     Product,
 )
-from deployer.errors import BootMethodRefused, PowerError, PowerRefused, PowerUnclear
+from deployer.errors import BootMethodRefused, DriverError, DriverRefused, DriverUnclear
 
 # What a program's exit status says; any other than these and 0: trying again may help.
 REFUSED, UNCLEAR = 3, 4
@@ -53,7 +53,7 @@ class Command(PowerDriver):
     def state(self) -> PowerState:
         said = self._run("state")
         if said not in list(PowerState):
-            raise PowerError(
+            raise DriverError(
                 f"{self.settings.program} state printed {said!r}",
                 remedy=f"it must print one of: {', '.join(PowerState)}",
             )
@@ -63,7 +63,7 @@ class Command(PowerDriver):
         return self._run("boot_once", str(method), *([url] if url else []), error=BootMethodRefused)
 
     def cycle(self) -> str:
-        return self._run("cycle", lost=PowerUnclear)
+        return self._run("cycle", lost=DriverUnclear)
 
     def off(self) -> str:
         return self._run("off")
@@ -78,13 +78,13 @@ class Command(PowerDriver):
         """Manufacturer, model and firmware, a line each; empty where the program does not know."""
         try:
             lines = self._run("product", lines=3).split("\n")
-        except PowerRefused:
+        except DriverRefused:
             lines = []
         return Product(*lines)
 
     def _run(
-        self, act: str, *more: str, error: type[PowerRefused] = PowerRefused,
-        lost: type[PowerError] = PowerError, lines: int = 1,
+        self, act: str, *more: str, error: type[DriverRefused] = DriverRefused,
+        lost: type[DriverError] = DriverError, lines: int = 1,
     ) -> str:  # fmt: skip
         """The first lines that it prints, or that the act is done."""
         settings, secret = self.settings, self.settings.password
@@ -105,8 +105,8 @@ class Command(PowerDriver):
         said = "\n".join(kept)
         if ended.status == 0:
             return said or f"{settings.program} did it: {act}"
-        kinds = {REFUSED: error, UNCLEAR: PowerUnclear}
-        raise kinds.get(ended.status, PowerError)(
+        kinds = {REFUSED: error, UNCLEAR: DriverUnclear}
+        raise kinds.get(ended.status, DriverError)(
             f"{settings.program} {act} ended with {ended.status} and said: {said or 'nothing'}",
             remedy="run it by hand, as docs/power.md says",
         )
@@ -118,12 +118,12 @@ class Command(PowerDriver):
         try:
             modes = folder.stat().st_mode, path.stat().st_mode
         except OSError:
-            raise PowerRefused(
+            raise DriverRefused(
                 f"there is no program {name} in {folder}", field="power.program", value=name,
                 remedy="put it there, executable, on every machine that runs a worker",
             ) from None  # fmt: skip
         if any(mode & (stat.S_IWGRP | stat.S_IWOTH) for mode in modes):
-            raise PowerRefused(
+            raise DriverRefused(
                 f"{path} or its folder can be changed by other accounts", field="power.program",
                 value=name, remedy=f"chmod go-w {folder} {path}",
             )  # fmt: skip

@@ -12,7 +12,7 @@ from deployer.drivers.power.base import (
     PowerState,
     Product,
 )
-from deployer.errors import PowerError
+from deployer.errors import DriverError
 
 
 class FakeSettings(DriverSettings):
@@ -35,7 +35,7 @@ class Fake(PowerDriver):
     def _act(self, what: str) -> str:
         self.acts.append(what)
         if len(self.acts) <= self.settings.fails:
-            raise PowerError(f"{self.settings.name} did not answer")
+            raise DriverError(f"{self.settings.name} did not answer")
         return f"{what} done"
 
     @property

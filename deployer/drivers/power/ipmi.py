@@ -27,7 +27,7 @@ from deployer.drivers.power.base import (
     PowerState,
     Product,
 )
-from deployer.errors import PowerError, PowerRefused, PowerUnclear
+from deployer.errors import DriverError, DriverRefused, DriverUnclear
 
 _LONGEST_PASSWORD = 20  # IPMI 2.0, 22.30
 _RETRIES, _RETRY_SECONDS = 3, 2
@@ -80,7 +80,7 @@ class Ipmi(PowerDriver):
         self._ask("chassis", "bootdev", "pxe", *(["options=efiboot"] if uefi else []))
         flags = self._flags()
         if flags[1] & _SELECTOR != _PXE:
-            raise PowerError(
+            raise DriverError(
                 "the BMC took PXE for the next boot, but shows boot flags"
                 f" {' '.join(f'{byte:02x}' for byte in flags)}",
                 remedy="update the BMC's firmware, or use its Redfish if it has one",
@@ -94,7 +94,7 @@ class Ipmi(PowerDriver):
         """BMCs forget boot flags a minute after they were set (table 28-14, parameter 3)."""
         try:
             self._ask("raw", "0x00", "0x08", "0x03", "0x08")
-        except PowerRefused as refusal:
+        except DriverRefused as refusal:
             if refusal.field:  # it is about us, not about the parameter, which few BMCs know
                 raise
 
@@ -106,7 +106,7 @@ class Ipmi(PowerDriver):
         except ValueError:
             found = b""
         if len(found) < 7:
-            raise PowerError(f"the BMC does not tell its boot flags: {printable(said, 100)}")
+            raise DriverError(f"the BMC does not tell its boot flags: {printable(said, 100)}")
         return found[2:7]
 
     def cycle(self) -> str:
@@ -115,7 +115,7 @@ class Ipmi(PowerDriver):
             return "the BMC switches it on"
         try:
             self._ask("power", "cycle", once=True)
-        except PowerRefused as refusal:
+        except DriverRefused as refusal:
             if refusal.field:
                 raise
             # A BMC that says no has not done it; some know a reset only.
@@ -131,14 +131,14 @@ class Ipmi(PowerDriver):
             if self.state() is PowerState.OFF:
                 return "the BMC switched it off"
             time.sleep(_PAUSE)
-        raise PowerError("the BMC took the order to switch off, but the machine is still on")
+        raise DriverError("the BMC took the order to switch off, but the machine is still on")
 
     def product(self) -> Product:
         """From the inventory, where the BMC has one; `firmware` is the BMC's."""
         about = self._ask("mc", "info")
         try:
             inventory = self._ask("fru", "print", "0")
-        except PowerError:
+        except DriverError:
             inventory = ""
         return Product(
             _named(inventory, "Product Manufacturer") or _named(about, "Manufacturer Name"),
@@ -149,7 +149,7 @@ class Ipmi(PowerDriver):
     # --- ipmitool -------------------------------------------------------------------------------
 
     def _ask(self, *command: str, once: bool = False) -> str:
-        """What it prints. `once`: is sent once, and PowerUnclear when its answer was lost."""
+        """What it prints. `once`: is sent once, and DriverUnclear when its answer was lost."""
         while True:
             ended = self._run(self._ciphers[0], command, once)
             if ended.status == 0:
@@ -161,7 +161,7 @@ class Ipmi(PowerDriver):
     def _run(self, cipher: int, command: tuple[str, ...], once: bool) -> program.Ended:
         settings, password = self.settings, self.context.secret(self.settings.password)
         if len(password.encode()) > _LONGEST_PASSWORD:
-            raise PowerRefused(
+            raise DriverRefused(
                 f"IPMI knows passwords of at most {_LONGEST_PASSWORD} bytes",
                 field="power.password",
                 remedy="set a shorter one on the BMC and with `deployer secret set`",
@@ -176,37 +176,37 @@ class Ipmi(PowerDriver):
         try:
             return program.run(arguments, seconds=self.seconds, given=password + "\n")
         except program.OutOfTime:
-            kind = PowerUnclear if once else PowerError
+            kind = DriverUnclear if once else DriverError
             raise kind(f"{self._bmc} did not answer in {self.seconds:.0f} s") from None
 
     @property
     def _bmc(self) -> str:
         return f"the BMC {self.settings.address} port {self.settings.port}"
 
-    def _meaning(self, ended: program.Ended, command: tuple[str, ...], once: bool) -> PowerError:
+    def _meaning(self, ended: program.Ended, command: tuple[str, ...], once: bool) -> DriverError:
         said = self._told(ended.errors)
         if _NOT_LET_IN.search(ended.errors):
-            return PowerRefused(
+            return DriverRefused(
                 f"{self._bmc} does not let {self.settings.username} in: {said}",
                 field="power.password", remedy="correct user name, secret or `privilege`; is IPMI"
                 " over LAN allowed for this user?",
             )  # fmt: skip
         if _NO_CIPHER.search(ended.errors):
-            return PowerRefused(
+            return DriverRefused(
                 f"{self._bmc} knows none of our cipher suites: {said}",
                 field="power.cipher",
                 remedy="write the one that it allows, such as `cipher: 3`",
             )
         if _NOT_SENT.search(ended.errors):
-            return PowerError(f"{self._bmc} does not answer: {said}")
+            return DriverError(f"{self._bmc} does not answer: {said}")
         if _UNKNOWN.search(ended.errors):
-            return PowerRefused(
+            return DriverRefused(
                 f"{self._bmc} refuses {' '.join(command)}: {said}",
                 remedy="update its firmware, or use its Redfish if it has one",
             )
         if once and "failed:" not in ended.errors:  # what follows is the BMC's own answer
-            return PowerUnclear(f"{self._bmc}: no answer to {' '.join(command)}: {said}")
-        return PowerError(f"{self._bmc}: {' '.join(command)}: {said}")
+            return DriverUnclear(f"{self._bmc}: no answer to {' '.join(command)}: {said}")
+        return DriverError(f"{self._bmc}: {' '.join(command)}: {said}")
 
     def _told(self, errors: str) -> str:
         """The last lines, which are the reason; without a password, which should not be there."""

@@ -26,7 +26,7 @@ from deployer.drivers.power.base import (
     PowerState,
     Product,
 )
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 
 _SECONDS = 60.0
 # No other transports, which run programs (`ext`), and no parameters, which name them (`command=`).
@@ -78,7 +78,9 @@ class Libvirt(PowerDriver):
         self._virsh("define", "/dev/stdin", given=ET.tostring(wanted, "unicode"))
         card = network(self._description(), self.context.host.macs)
         if [boot.get("order") for boot in card.findall("boot")] != ["1"]:
-            raise PowerError(f"libvirt took the boot order of {self._domain}, but does not show it")
+            raise DriverError(
+                f"libvirt took the boot order of {self._domain}, but does not show it"
+            )
         return f"libvirt starts {self._domain} from the network, from its next start on"
 
     def _description(self) -> ET.Element:
@@ -86,7 +88,7 @@ class Libvirt(PowerDriver):
         try:
             return ET.fromstring(self._ask("dumpxml", "--inactive"))
         except ET.ParseError as error:
-            raise PowerError(f"libvirt describes {self._domain} in no XML: {error}") from None
+            raise DriverError(f"libvirt describes {self._domain} in no XML: {error}") from None
 
     def cycle(self) -> str:
         """A new start, because a reset would keep the old boot order. Twice is once."""
@@ -119,12 +121,12 @@ class Libvirt(PowerDriver):
                 environment=self._environment(), limit=512 * 1024,
             )  # fmt: skip
         except program.OutOfTime:
-            raise PowerError(f"libvirt did not answer in {_SECONDS:.0f} s") from None
+            raise DriverError(f"libvirt did not answer in {_SECONDS:.0f} s") from None
         if ended.status == 0 or (fine and fine in ended.errors):
             return ended.output
         lines = [line.removeprefix("error: ") for line in ended.errors.splitlines() if line.strip()]
         said = printable("; ".join(lines[-3:]), 400)
-        kind = PowerRefused if _WRONG.search(ended.errors) else PowerError
+        kind = DriverRefused if _WRONG.search(ended.errors) else DriverError
         raise kind(
             f"{self.settings.uri}: virsh {command[0]} {self._domain}: {said}",
             remedy="run `virsh -c URI list --all` as the account that runs this service",
@@ -164,12 +166,12 @@ def with_network_first(domain: ET.Element, macs: list[str]) -> ET.Element:
 
 
 def network(domain: ET.Element, macs: list[str]) -> ET.Element:
-    """The host's own NIC; PowerRefused when the virtual machine has none of these."""
+    """The host's own NIC; DriverRefused when the virtual machine has none of these."""
     for card in domain.findall("devices/interface"):
         mac = card.find("mac")
         if mac is not None and str(mac.get("address")).lower() in macs:
             return card
-    raise PowerRefused(
+    raise DriverRefused(
         f"the virtual machine has no NIC with a MAC of the host's: {', '.join(macs)}",
         field="macs", remedy="correct the host's macs, or its `power.domain`",
     )  # fmt: skip

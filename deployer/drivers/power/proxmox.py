@@ -27,7 +27,7 @@ from deployer.drivers.power.base import (
     PowerState,
     Product,
 )
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 
 _TOKEN_ID = r"^[A-Za-z0-9._-]{1,64}@[A-Za-z0-9-]{1,32}![A-Za-z][A-Za-z0-9._-]{0,63}$"
 _STATES = {"running": PowerState.ON, "stopped": PowerState.OFF, "paused": PowerState.ON}
@@ -68,7 +68,7 @@ class Proxmox(PowerDriver):
             order = network_first(config, self.context.host.macs)
             machine.put("/config", boot=order, digest=str(config.get("digest", "")))
             if machine.config().get("boot") != order:
-                raise PowerError(f"Proxmox took {order}, but does not show it")
+                raise DriverError(f"Proxmox took {order}, but does not show it")
             return f"Proxmox starts the machine with {order}, from its next start on"
 
     def cycle(self) -> str:
@@ -114,7 +114,7 @@ class Proxmox(PowerDriver):
                 node = str(each.get("node"))
                 if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}", node):
                     return node
-        raise PowerRefused(
+        raise DriverRefused(
             f"{self.settings.url} shows this token no virtual machine {self.settings.vmid}",
             field="power.vmid", value=self.settings.vmid,
             remedy="correct vmid, or give the token VM.Audit, VM.PowerMgmt and VM.Config.Options",
@@ -141,23 +141,23 @@ class _Api:
         if reply.status != 200:
             raise self._said(reply, answer, f"{method} {path}")
         if not isinstance(answer, dict) or "data" not in answer:
-            raise PowerError(f"{self.client.origin} answers {path} as no Proxmox does")
+            raise DriverError(f"{self.client.origin} answers {path} as no Proxmox does")
         return answer["data"]
 
-    def _said(self, reply: http.Reply, answer: Any, what: str) -> PowerError:
+    def _said(self, reply: http.Reply, answer: Any, what: str) -> DriverError:
         told = answer if isinstance(answer, dict) else {}
         words = f"{told.get('message') or ''} {told.get('errors') or ''}".strip()
         said = printable(words.replace(self.secret, MASK), 300)
         message = f"{self.client.origin}: {what}: {reply.status} {said}".rstrip()
         if reply.status in (401, 403):
-            return PowerRefused(
+            return DriverRefused(
                 f"{message} for the token {self.token_id}", field="power.token",
                 remedy="correct username and secret; the token needs VM.Audit, VM.PowerMgmt and"
                 " VM.Config.Options on the machine",
             )  # fmt: skip
         if reply.status in (400, 404, 501):
-            return PowerRefused(message)
-        return PowerError(message)
+            return DriverRefused(message)
+        return DriverError(message)
 
 
 @dataclass(frozen=True)
@@ -183,24 +183,24 @@ class _Machine:
         """Something that takes a while: wait for its task."""
         task = self.api.ask("POST", f"{self.node}/qemu/{self.vmid}{path}")
         if not isinstance(task, str) or not re.fullmatch(r"UPID:[A-Za-z0-9:@!._-]{1,300}", task):
-            raise PowerError(f"Proxmox gave no task for {path}")
+            raise DriverError(f"Proxmox gave no task for {path}")
         for _ in range(int(_TASK_SECONDS / _PAUSE)):
             status = _dict(self.api.ask("GET", f"{self.node}/tasks/{quote(task, safe='')}/status"))
             if status.get("status") == "stopped":
                 said = printable(str(status.get("exitstatus")), 300)
                 if _DONE.fullmatch(said):
                     return
-                raise PowerError(f"Proxmox: {path}: {said}")
+                raise DriverError(f"Proxmox: {path}: {said}")
             time.sleep(_PAUSE)
-        raise PowerError(f"Proxmox: {path} does not end")
+        raise DriverError(f"Proxmox: {path} does not end")
 
 
 def network_first(config: dict[str, Any], macs: list[str]) -> str:
-    """`order=net1;scsi0`: the host's NIC, then its disks as they are; PowerRefused without one."""
+    """`order=net1;scsi0`: the host's NIC, then its disks as they are; DriverRefused without one."""
     nics = [name for name in sorted(config) if _NIC.fullmatch(name)]
     own = [n for n in nics if any(mac.upper() in str(config[n]).upper() for mac in macs)]
     if not own:
-        raise PowerRefused(
+        raise DriverRefused(
             f"the virtual machine has no NIC with a MAC of the host's: {', '.join(macs)}",
             field="macs", remedy="correct the host's macs, or its `power.vmid`",
         )  # fmt: skip

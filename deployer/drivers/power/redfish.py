@@ -22,7 +22,7 @@ from deployer.drivers.power.base import (
 from deployer.drivers.redfish import boot, media, products
 from deployer.drivers.redfish.bmc import Account, Bmc
 from deployer.drivers.redfish.said import Resource, checked, link
-from deployer.errors import BootMethodRefused, PowerError, PowerRefused, PowerUnclear
+from deployer.errors import BootMethodRefused, DriverError, DriverRefused, DriverUnclear
 
 _STATES = {"On": PowerState.ON, "PoweringOn": PowerState.ON, "Off": PowerState.OFF}
 _OFF_SECONDS = 30.0
@@ -132,7 +132,7 @@ class Redfish(PowerDriver):
             if now == "Off":
                 return self._start(machine) + self._caveat()
             if now not in _STATES:
-                raise PowerError(f"the BMC says that the machine is {now}: it is on its way off")
+                raise DriverError(f"the BMC says that the machine is {now}: it is on its way off")
             allowed = self._allowed(machine)
             kind = _first(machine.product.restart, allowed)
             if kind is None:  # this BMC has no restart
@@ -150,7 +150,7 @@ class Redfish(PowerDriver):
     def _restart(self, machine: _Machine, kind: str) -> str:
         try:
             self._reset(machine, kind, once=True)
-        except PowerUnclear:
+        except DriverUnclear:
             if not self._was_reset(machine):
                 raise
         return f"the BMC restarts it ({kind})"
@@ -159,7 +159,7 @@ class Redfish(PowerDriver):
         """True when the BMC itself shows that the machine was reset since we looked first."""
         try:
             after = machine.bmc.get(machine.at)
-        except PowerError:
+        except DriverError:
             return False
         before = machine.system.get("LastResetTime")
         if before is not None and after.get("LastResetTime") not in (before, None):
@@ -173,13 +173,13 @@ class Redfish(PowerDriver):
                 return
             if not machine.bmc.pause(_PAUSE):
                 break
-        raise PowerError("the BMC took the order to switch off, but the machine is still on")
+        raise DriverError("the BMC took the order to switch off, but the machine is still on")
 
     def _chosen(self, machine: _Machine, wanted: list[str]) -> str:
         allowed = self._allowed(machine)
         kind = _first(wanted, allowed)
         if kind is None:
-            raise PowerRefused(
+            raise DriverRefused(
                 f"the BMC knows none of {', '.join(wanted)}, only {', '.join(allowed or [])}"
             )
         return kind
@@ -188,7 +188,7 @@ class Redfish(PowerDriver):
         actions = machine.system.get("Actions")
         action = actions.get("#ComputerSystem.Reset") if isinstance(actions, dict) else None
         if not isinstance(action, dict):
-            raise PowerRefused("the BMC offers no way to switch this machine")
+            raise DriverRefused("the BMC offers no way to switch this machine")
         return action
 
     def _allowed(self, machine: _Machine) -> list[str] | None:
@@ -228,7 +228,7 @@ class Redfish(PowerDriver):
         wanted = self.settings.system
         matching = [path for path, id_ in zip(found, ids, strict=True) if wanted in (None, id_)]
         if len(matching) != 1:
-            raise PowerRefused(
+            raise DriverRefused(
                 f"{self.settings.url} has {f'no system {wanted}' if wanted else 'not one system'};"
                 f" it has: {', '.join(ids) or 'none'}",
                 field="power.system", value=wanted, remedy="write one of these ids as `system`",

@@ -26,7 +26,7 @@ from deployer.drivers.power.base import (
     PowerState,
     Product,
 )
-from deployer.errors import BootMethodRefused, PowerError, PowerRefused, PowerUnclear
+from deployer.errors import BootMethodRefused, DriverError, DriverRefused, DriverUnclear
 
 _ENTRY = re.compile(r"^Boot([0-9A-Fa-f]{4})\*\s+([^\t\n]*)\t?(.*)$", re.MULTILINE)
 _FROM_NETWORK = re.compile(r"\bPXE|\bIPv4|Network", re.IGNORECASE)
@@ -58,9 +58,9 @@ class Ssh(PowerDriver):
         try:
             with self._logged_in():
                 return PowerState.ON
-        except PowerRefused:
+        except DriverRefused:
             raise
-        except PowerError:
+        except DriverError:
             return PowerState.UNKNOWN
 
     def _boot_once(self, method: BootMethod, url: str | None) -> str:
@@ -68,9 +68,9 @@ class Ssh(PowerDriver):
             return OWN_ORDER
         with self._logged_in() as do:
             entry, name = self._network_entry(do("efibootmgr -v", BootMethodRefused))
-            do(f"efibootmgr -n {entry}", PowerError)
-            if not re.search(rf"^BootNext: {entry}$", do("efibootmgr", PowerError), re.M | re.I):
-                raise PowerError(f"the firmware took BootNext {entry}, but does not show it")
+            do(f"efibootmgr -n {entry}", DriverError)
+            if not re.search(rf"^BootNext: {entry}$", do("efibootmgr", DriverError), re.M | re.I):
+                raise DriverError(f"the firmware took BootNext {entry}, but does not show it")
         return f"the firmware shows Boot{entry} ({name}) as BootNext"
 
     def _network_entry(self, listed: str) -> tuple[str, str]:
@@ -99,7 +99,7 @@ class Ssh(PowerDriver):
     def product(self) -> Product:
         names = ("sys_vendor", "product_name", "bios_version")
         with self._logged_in() as do:
-            told = do(f"head -qn1 {' '.join(f'{_DMI}/{name}' for name in names)}", PowerError)
+            told = do(f"head -qn1 {' '.join(f'{_DMI}/{name}' for name in names)}", DriverError)
         return Product(*(printable(line.strip(), 200) for line in told.splitlines()[:3]))
 
     @contextmanager
@@ -115,10 +115,10 @@ class Ssh(PowerDriver):
                 shell = _Shell(ask, "" if settings.username == "root" else "sudo -n ")
                 yield shell
         except ssh.NotReachable as problem:
-            kind = PowerUnclear if shell and shell.is_restarting else PowerError
+            kind = DriverUnclear if shell and shell.is_restarting else DriverError
             raise kind(str(problem), remedy="this driver needs a machine that runs") from None
         except ssh.Refused as refusal:
-            raise PowerRefused(
+            raise DriverRefused(
                 str(refusal), field="power.known_hosts",
                 remedy="correct known_hosts; put the service's public key (keys/ssh_ed25519.pub in"
                 " DATA_DIR) into the account's authorized_keys",
@@ -133,7 +133,7 @@ class _Shell:
     sudo: str
     is_restarting: bool = False
 
-    def __call__(self, command: str, error: type[PowerError]) -> str:
+    def __call__(self, command: str, error: type[DriverError]) -> str:
         return self._checked(command, self.ask(f"{self.sudo}{command} 2>&1"), error)
 
     def restart(self) -> None:
@@ -142,9 +142,9 @@ class _Shell:
         answer = self.ask(f"{self.sudo}reboot 2>&1")
         self.is_restarting = False
         if answer.status is not None:
-            self._checked("reboot", answer, PowerRefused)
+            self._checked("reboot", answer, DriverRefused)
 
-    def _checked(self, command: str, answer: ssh.Answer, error: type[PowerError]) -> str:
+    def _checked(self, command: str, answer: ssh.Answer, error: type[DriverError]) -> str:
         if answer.status != 0:
             said = printable(answer.output.strip(), 300) or "nothing"
             raise error(

@@ -19,7 +19,7 @@ from deployer.drivers.power.base import (
     DriverSettings,
     PowerDriver,
 )
-from deployer.errors import PowerError
+from deployer.errors import DriverError
 
 _EVERYBODY = "255.255.255.255"
 # UDP may lose one, and a machine that was woken does not notice the others.
@@ -59,7 +59,7 @@ class WakeOnLan(PowerDriver):
                 for _ in range(_PACKETS):
                     sender.sendto(magic_packet(mac), (settings.address, settings.port))
         except OSError as error:
-            raise PowerError(f"no magic packet to {settings.address}: {error}") from None
+            raise DriverError(f"no magic packet to {settings.address}: {error}") from None
         return (
             f"a magic packet for {mac} went to {settings.address}; a machine that runs ignores it"
         )

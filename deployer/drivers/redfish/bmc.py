@@ -13,7 +13,7 @@ from deployer.core.text import MASK, printable
 from deployer.drivers import http
 from deployer.drivers.redfish import said
 from deployer.drivers.redfish.said import Resource
-from deployer.errors import BootMethodRefused, PowerError, PowerRefused, PowerUnclear
+from deployer.errors import BootMethodRefused, DriverError, DriverRefused, DriverUnclear
 
 ROOT = "/redfish/v1/"
 _REDIRECTS = 3
@@ -54,7 +54,7 @@ class Bmc:
         try:
             if self._session:  # BMCs have few sessions, and keep forgotten ones for half an hour
                 self._client.request("DELETE", self._session, headers=self._auth)
-        except PowerError:
+        except DriverError:
             pass
         finally:
             self._client.__exit__()
@@ -110,7 +110,7 @@ class Bmc:
         location = reply.headers.get("location", "")
         own = self._own_path(location)
         if own is None:
-            raise PowerRefused(
+            raise DriverRefused(
                 f"{self._client.origin} wants to send us elsewhere: {path} leads to"
                 f" {printable(location, 200)!r}",
                 remedy="give the URL at which the BMC itself answers, with https",
@@ -155,7 +155,7 @@ class Bmc:
         """Carry out an action; a status of 400 is returned. `once`: as in `Client.request`."""
         reply = self._ask("POST", path, body, once=once)
         if once and reply.status in _WITHOUT_A_WORD and not self.words(reply):
-            raise PowerUnclear(
+            raise DriverUnclear(
                 f"{self._client.origin}: POST {path}: {reply.status}, without a word"
             )
         if reply.status != 400 and reply.status >= 300:
@@ -182,35 +182,35 @@ class Bmc:
     def _parsed(self, body: bytes, path: str) -> Resource:
         found = said.parsed(body)
         if not isinstance(found, dict):
-            raise PowerError(
+            raise DriverError(
                 f"{self._client.origin} answers {path} with something that is no JSON object",
                 remedy="is it a BMC with Redfish? Its firmware may be too old, or just starting",
             )
         return found
 
-    def error_of(self, reply: http.Reply, method: str, path: str) -> PowerError:
+    def error_of(self, reply: http.Reply, method: str, path: str) -> DriverError:
         """The error that a status means; never with the BMC's words beyond its own messages."""
         message = f"{self._client.origin}: {method} {path}: {reply.status}"
         if words := self.words(reply):
             message += f", {words}"
         if reply.status in (401, 403):
-            return PowerRefused(
+            return DriverRefused(
                 f"{message} for the user {self._account.username}", field="power.password",
                 remedy="correct user name and secret (`deployer secret set`), or what the BMC lets"
                 " this user do",
             )  # fmt: skip
         passing = any(_PASSING.search(name) for name, _ in said.messages(reply))
         if reply.status in _BUSY or passing:
-            error = PowerError(message, remedy="the BMC may be starting or busy")
+            error = DriverError(message, remedy="the BMC may be starting or busy")
             if re.fullmatch("[0-9]{1,5}", wait := reply.headers.get("retry-after", "")):
                 error.extra["retry_after"] = int(wait)
             return error
-        return PowerRefused(message, remedy="see what the BMC's own page says of this machine")
+        return DriverRefused(message, remedy="see what the BMC's own page says of this machine")
 
-    def refusal_of(self, reply: http.Reply, method: str, path: str) -> PowerError:
+    def refusal_of(self, reply: http.Reply, method: str, path: str) -> DriverError:
         """The same for what one way to boot needs: where this BMC says no, another way may do."""
         error = self.error_of(reply, method, path)
-        if isinstance(error, PowerRefused):
+        if isinstance(error, DriverRefused):
             return BootMethodRefused(error.message, remedy=error.remedy)
         return error
 

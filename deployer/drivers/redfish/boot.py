@@ -11,7 +11,7 @@ from deployer.drivers.power.base import BootMethod
 from deployer.drivers.redfish.bmc import Bmc
 from deployer.drivers.redfish.products import Product, Sending
 from deployer.drivers.redfish.said import Resource, link
-from deployer.errors import BootMethodRefused, PowerError, PowerRefused
+from deployer.errors import BootMethodRefused, DriverError, DriverRefused
 
 _ALLOWED = "@Redfish.AllowableValues"
 _TARGETS = {BootMethod.PXE: ["Pxe"], BootMethod.UEFI_HTTP: ["UefiHttp"]}
@@ -108,7 +108,7 @@ def _where(bmc: Bmc, system: Resource) -> tuple[str, Resource]:
     if pending is not None:
         try:
             later = bmc.get(pending).get("Boot")
-        except PowerRefused:
+        except DriverRefused:
             later = None  # named, but not there
         if isinstance(later, dict) and "BootSourceOverrideTarget" in later:
             return pending, later
@@ -129,7 +129,7 @@ def _option(bmc: Bmc, now: Resource, wanted: str, macs: list[str]) -> str | None
 
 
 def set_once(bmc: Bmc, override: Override, product: Product) -> None:
-    """PowerError when the BMC does not show in the end what it was told."""
+    """DriverError when the BMC does not show in the end what it was told."""
     bodies = override.bodies(product)
     reply = bmc.patch(override.at, next(bodies))
     while reply.status == 400:
@@ -145,7 +145,7 @@ def set_once(bmc: Bmc, override: Override, product: Product) -> None:
             return
         if not bmc.pause(_PAUSE):
             break
-    raise PowerError(
+    raise DriverError(
         f"the BMC took {override} for the next boot, but shows"
         f" {shown.get('BootSourceOverrideTarget')}, {shown.get('BootSourceOverrideEnabled')}",
         remedy="look whether a BIOS update or a pending job locks it; update the BMC's firmware",

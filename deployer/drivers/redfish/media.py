@@ -8,7 +8,7 @@ from typing import Any
 from deployer.drivers.redfish.bmc import Bmc
 from deployer.drivers.redfish.products import Product
 from deployer.drivers.redfish.said import Resource, link
-from deployer.errors import BootMethodRefused, PowerError, PowerRefused
+from deployer.errors import BootMethodRefused, DriverError, DriverRefused
 
 _INSERT, _EJECT = "#VirtualMedia.InsertMedia", "#VirtualMedia.EjectMedia"
 _SECONDS = 20.0
@@ -18,9 +18,9 @@ _EXTRAS = {"TransferProtocolType": None, "TransferMethod": "Stream"}
 
 
 def check_url(url: str) -> None:
-    """PowerRefused for what no BMC should be told to fetch."""
+    """DriverRefused for what no BMC should be told to fetch."""
     if not re.fullmatch(r"https?://[^\s/@\"'\\<>]+/[^\s\"'\\<>@]{0,900}", url, re.ASCII):
-        raise PowerRefused(
+        raise DriverRefused(
             "the image must be at an http:// or https:// URL without user or blank",
             field="url", value=None if "@" in url else url, remedy="correct it",
         )  # fmt: skip
@@ -119,7 +119,7 @@ def _wait(bmc: Bmc, slot: Resource, *, inserted: bool) -> None:
             return
         if not bmc.pause(_PAUSE):
             break
-    raise PowerError(
+    raise DriverError(
         f"the BMC took the order, but the virtual drive {slot.get('Id')} is"
         f" {'empty' if inserted else 'not empty'}",
         remedy="can the BMC reach the image's URL?",

@@ -8,7 +8,7 @@ from typing import Any
 
 from deployer.core.text import printable
 from deployer.drivers import http
-from deployer.errors import PowerRefused
+from deployer.errors import DriverRefused
 
 Resource = dict[str, Any]
 
@@ -58,11 +58,11 @@ def is_link(text: Any) -> bool:
 
 
 def checked(text: Any) -> str:
-    """A path that a BMC gave; PowerRefused when it leads away from its Redfish."""
+    """A path that a BMC gave; DriverRefused when it leads away from its Redfish."""
     path = text.partition("#")[0] if isinstance(text, str) else text
     if not is_link(path):
         shown = printable(str(text), 200)
-        raise PowerRefused(
+        raise DriverRefused(
             f"the BMC gives a link that leads away from its Redfish: {shown!r}",
             remedy="is this the BMC? If so, update its firmware",
         )

@@ -13,9 +13,9 @@ from deployer.core.chat_commands import Command, Misunderstood, Verb, parse
 from deployer.drivers.chat.base import SIGNED_WITHIN, ChatDriver, Heard, Request, Response
 from deployer.errors import (
     DeployerError,
+    DriverError,
+    DriverRefused,
     NotFound,
-    PowerError,
-    PowerRefused,
     TooManyRequests,
     Unauthorized,
 )
@@ -122,9 +122,9 @@ def say_late(ear: Ear, heard: Heard, message: Message) -> None:
         try:
             ear.driver.answer_late(heard, message)
             return
-        except PowerError as error:
+        except DriverError as error:
             log.warning("chat_failed", receiver=ear.receiver, error=error.message)
-            if isinstance(error, PowerRefused):
+            if isinstance(error, DriverRefused):
                 return
 
 

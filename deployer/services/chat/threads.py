@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from deployer.core.chat import Message
 from deployer.core.receivers import APPROVAL, ReceiverSpec
 from deployer.drivers.chat.base import Busy, ChatDriver
-from deployer.errors import DeployerError, PowerRefused
+from deployer.errors import DeployerError, DriverRefused
 from deployer.observe import log
 from deployer.services import receivers
 from deployer.services.chat import verbs
@@ -81,7 +81,7 @@ def update(parts: Parts, id_: str) -> None:
     try:
         _send(parts, driver, news)
     except DeployerError as error:
-        _failed(parts, news, error, hopeless=isinstance(error, PowerRefused))
+        _failed(parts, news, error, hopeless=isinstance(error, DriverRefused))
 
 
 def _news(parts: Parts, id_: str) -> _News | None:

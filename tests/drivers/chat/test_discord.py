@@ -21,7 +21,7 @@ from deployer.drivers import http
 from deployer.drivers.chat import discord as discord_driver
 from deployer.drivers.chat import discord_embed
 from deployer.drivers.chat.base import Busy, Heard, Person, Request, Response
-from deployer.errors import PowerError, PowerRefused, Unauthorized
+from deployer.errors import DriverError, DriverRefused, Unauthorized
 from lab import docs
 from tests.support.chat.discord import (
     BOT,
@@ -278,11 +278,11 @@ def test_an_answer_that_comes_too_late_says_so_and_not_the_token(
     token = list(discord.interactions)[-1]
     discord.takes(driver.working(said))
     discord.interactions.clear()
-    with pytest.raises(PowerRefused, match="401 Invalid Webhook Token") as refused:
+    with pytest.raises(DriverRefused, match="401 Invalid Webhook Token") as refused:
         driver.answer_late(said, SAYS)
     assert token not in str(refused.value) and refused.value.remedy is None
     discord.faults.append(HANG)
-    with impatient(), pytest.raises(PowerError, match="did not answer in time") as error:
+    with impatient(), pytest.raises(DriverError, match="did not answer in time") as error:
         driver.answer_late(said, SAYS)
     assert token not in str(error.value)
 
@@ -329,9 +329,9 @@ def test_a_message_that_is_gone_is_not_changed(
 ) -> None:
     id_ = driver.post(CHANNEL, SAYS)
     del discord.messages[CHANNEL][id_]
-    with pytest.raises(PowerRefused, match=r"Unknown Message \(code 10008\)"):
+    with pytest.raises(DriverRefused, match=r"Unknown Message \(code 10008\)"):
         driver.edit(CHANNEL, id_, SAYS)
-    with pytest.raises(PowerRefused, match=r"Unknown Message \(code 10008\)"):
+    with pytest.raises(DriverRefused, match=r"Unknown Message \(code 10008\)"):
         driver.post(CHANNEL, SAYS, thread=id_)
 
 
@@ -351,21 +351,21 @@ def test_f050_a_fault_may_pass(
     discord: Discord, driver: discord_driver.Discord, fault: Answer
 ) -> None:
     discord.faults.append(fault)
-    with impatient(), pytest.raises(PowerError) as error:
+    with impatient(), pytest.raises(DriverError) as error:
         driver.post(CHANNEL, SAYS)
-    assert not isinstance(error.value, PowerRefused)
+    assert not isinstance(error.value, DriverRefused)
     assert driver.post(CHANNEL, SAYS)
 
 
 def test_a_missing_right_is_named(driver: discord_driver.Discord) -> None:
-    with pytest.raises(PowerRefused, match=r"403 Missing Access \(code 50001\)") as refused:
+    with pytest.raises(DriverRefused, match=r"403 Missing Access \(code 50001\)") as refused:
         driver.post(FORBIDDEN, SAYS)
     assert "Send Messages" in str(refused.value.remedy)
 
 
 @pytest.mark.parametrize("channel", ["../users/@me", "1/messages", "", "general", "1" * 21, "١"])
 def test_a_channel_is_an_id(discord: Discord, driver: discord_driver.Discord, channel: str) -> None:
-    with pytest.raises(PowerRefused, match="no id of Discord's"):
+    with pytest.raises(DriverRefused, match="no id of Discord's"):
         driver.post(channel, SAYS)
     assert discord.asked == []
 
@@ -377,7 +377,7 @@ def test_the_bot_s_token_is_in_no_error_and_no_log(
     faults = [Answer(401, {"message": f"401: {BOT}", "code": 0}), HANG]
     for fault in faults:
         discord.faults.append(fault)
-        with impatient(), pytest.raises(PowerError) as error:
+        with impatient(), pytest.raises(DriverError) as error:
             driver.post(CHANNEL, SAYS)
         assert BOT not in f"{error.value!r} {error.value.remedy} {error.value.value}"
     assert BOT not in caplog.text and BOT not in repr(driver.context)
@@ -385,10 +385,10 @@ def test_the_bot_s_token_is_in_no_error_and_no_log(
 
 def test_a_wrong_token_is_named(discord: Discord) -> None:
     driver = discord.driver(token={"secret": "none"})
-    with pytest.raises(PowerRefused, match="the secret none is no token of a bot"):
+    with pytest.raises(DriverRefused, match="the secret none is no token of a bot"):
         driver.post(CHANNEL, SAYS)
     discord.faults.append(Answer(401, {"message": "401: Unauthorized", "code": 0}))
-    with pytest.raises(PowerRefused, match="401: Unauthorized") as refused:
+    with pytest.raises(DriverRefused, match="401: Unauthorized") as refused:
         discord.driver().post(CHANNEL, SAYS)
     assert "deployer secret set" in str(refused.value.remedy)
 

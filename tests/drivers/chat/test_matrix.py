@@ -16,7 +16,7 @@ from deployer.core.text import printable
 from deployer.drivers.chat import matrix_calls
 from deployer.drivers.chat.base import Busy, Heard, Person, Place, Request
 from deployer.drivers.chat.matrix import Matrix, MatrixSettings
-from deployer.errors import PowerError, PowerRefused, Unauthorized
+from deployer.errors import DriverError, DriverRefused, Unauthorized
 from tests.support.chat.examples import EXAMPLES
 from tests.support.chat.matrix import ALICE, BOB, DIRECT, OPS, TOKEN, Homeserver, driver, read
 from tests.support.chat.platform import HANG, Answer
@@ -90,7 +90,7 @@ def test_a_thread_hangs_on_its_first_message_and_is_a_reply_for_old_clients(
         }  # fmt: skip
     bot.edit(OPS, reply, EXAMPLES["failed"])
     assert home.content(reply)["m.relates_to"]["event_id"] == root
-    with pytest.raises(PowerRefused, match="M_UNKNOWN Cannot start threads"):
+    with pytest.raises(DriverRefused, match="M_UNKNOWN Cannot start threads"):
         bot.post(OPS, HELLO, reply)
 
 
@@ -204,9 +204,9 @@ def test_a_message_whose_answer_was_lost_is_sent_again_and_is_there_once(
 @pytest.mark.parametrize("status", [500, 502, 503, 408])
 def test_a_fault_that_stays_may_pass_later(home: Homeserver, bot: Matrix, status: int) -> None:
     home.faults += [Answer(status, b"<html>bad \x1b[31m gateway</html>")] * 2
-    with pytest.raises(PowerError, match=f"{status}") as error:
+    with pytest.raises(DriverError, match=f"{status}") as error:
         bot.post(OPS, HELLO)
-    assert type(error.value) is PowerError and "\x1b" not in error.value.message
+    assert type(error.value) is DriverError and "\x1b" not in error.value.message
     assert bot.post(OPS, HELLO) and len(home.asked) == 3
 
 
@@ -215,7 +215,7 @@ def test_no_answer_is_an_error_after_a_while(
 ) -> None:
     monkeypatch.setattr(matrix_calls, "USUAL_SECONDS", 0.2)
     home.faults += [HANG, HANG]
-    with pytest.raises(PowerError, match="did not answer in time"):
+    with pytest.raises(DriverError, match="did not answer in time"):
         bot.post(OPS, HELLO)
 
 
@@ -224,7 +224,7 @@ def test_an_answer_that_no_homeserver_gives_is_an_error(
     home: Homeserver, bot: Matrix, body: bytes
 ) -> None:
     home.faults += [Answer(200, body)] * 2
-    with pytest.raises(PowerError, match=r"no homeserver|no id"):
+    with pytest.raises(DriverError, match=r"no homeserver|no id"):
         bot.post(OPS, HELLO)
 
 
@@ -232,7 +232,7 @@ def test_a_room_that_we_are_not_in_is_refused_with_what_to_do(
     home: Homeserver, bot: Matrix
 ) -> None:
     home.rooms[OPS].remove("@deployer:example.org")
-    with pytest.raises(PowerRefused, match="M_FORBIDDEN") as error:
+    with pytest.raises(DriverRefused, match="M_FORBIDDEN") as error:
         bot.post(OPS, HELLO)
     assert error.value.field == "settings.rooms" and "invite" in str(error.value.remedy)
 
@@ -240,7 +240,7 @@ def test_a_room_that_we_are_not_in_is_refused_with_what_to_do(
 def test_a_room_that_is_not_ours_is_not_written_to(home: Homeserver, bot: Matrix) -> None:
     home.rooms["!other:example.org"] = {"@deployer:example.org", BOB}
     for room in ("!other:example.org", "../../account/deactivate", ""):
-        with pytest.raises(PowerRefused, match="no room of this receiver") as error:
+        with pytest.raises(DriverRefused, match="no room of this receiver") as error:
             bot.post(room, HELLO)
         assert error.value.value == room
     assert home.asked == []
@@ -255,11 +255,11 @@ def test_ids_cannot_lead_to_another_call(home: Homeserver) -> None:
 
 def test_a_token_that_is_none_is_refused_and_never_shown(home: Homeserver) -> None:
     wrong = driver(home.url, token="syt_another")
-    with pytest.raises(PowerRefused, match="M_UNKNOWN_TOKEN") as error:
+    with pytest.raises(DriverRefused, match="M_UNKNOWN_TOKEN") as error:
         wrong.post(OPS, HELLO)
     assert error.value.field == "settings.token"
     home.faults += [Answer(400, {"errcode": "M_BAD", "error": f"your token {TOKEN} is bad"})]
-    with pytest.raises(PowerRefused, match=r"your token \*{8} is bad"):
+    with pytest.raises(DriverRefused, match=r"your token \*{8} is bad"):
         driver(home.url).post(OPS, HELLO)
 
 
@@ -267,7 +267,7 @@ def test_t073_nothing_within_this_machine_is_called_unless_allowed(
     home: Homeserver, bot: Matrix
 ) -> None:
     bot.context = replace(bot.context, networks="")
-    with pytest.raises(PowerRefused, match="may not be connected to") as error:
+    with pytest.raises(DriverRefused, match="may not be connected to") as error:
         bot.post(OPS, HELLO)
     assert "DEPLOYER_CHAT_NETWORKS" in str(error.value.remedy) and home.asked == []
 

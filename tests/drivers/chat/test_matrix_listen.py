@@ -15,7 +15,7 @@ import pytest
 from deployer.drivers.chat import matrix_listen
 from deployer.drivers.chat.base import Heard, Person, Place
 from deployer.drivers.chat.matrix import Matrix
-from deployer.errors import PowerRefused
+from deployer.errors import DriverRefused
 from tests.support.chat.matrix import ALICE, BOB, BOT, DIRECT, EVE, OPS, Homeserver, driver
 from tests.support.chat.platform import Answer
 
@@ -54,7 +54,7 @@ class Ear:
     def _run(self, bot: Matrix) -> None:
         try:
             bot.listen(self.heard.append, self._stopped.is_set)
-        except PowerRefused as error:
+        except DriverRefused as error:
             self.error = error
 
     def start(self) -> None:

@@ -21,7 +21,7 @@ from deployer.drivers.chat.mattermost import DRIVER
 from deployer.drivers.chat.mattermost import Mattermost as Driver
 from deployer.drivers.chat.mattermost_posts import drawn, escaped, sealed, spoken
 from deployer.drivers.http import Limits
-from deployer.errors import Invalid, PowerError, PowerRefused, Unauthorized
+from deployer.errors import DriverError, DriverRefused, Invalid, Unauthorized
 from tests.support.chat import mattermost
 from tests.support.chat.examples import EXAMPLES
 from tests.support.chat.mattermost import BOT_TOKEN, CHANNEL, PRIVATE, TOKEN, USER, Mattermost
@@ -228,14 +228,14 @@ def test_a_response_url_that_is_used_up_says_so(server: Mattermost, bot: Driver)
     heard = bot.hear(server.command("status"), NOW)
     for _ in range(5):
         bot.answer_late(heard, ASKING)
-    with pytest.raises(PowerRefused, match="Invalid webhook") as refusal:
+    with pytest.raises(DriverRefused, match="Invalid webhook") as refusal:
         bot.answer_late(heard, ASKING)
     assert heard.place.reply not in str(refusal.value)
 
 
 def test_t098_where_we_may_not_go_we_do_not(server: Mattermost) -> None:
     bot = driver(networks="", **server.settings)
-    with pytest.raises(PowerRefused, match="may not be connected to") as refusal:
+    with pytest.raises(DriverRefused, match="may not be connected to") as refusal:
         bot.post(CHANNEL, ASKING)
     assert "DEPLOYER_CHAT_NETWORKS" in str(refusal.value.remedy) and server.asked == []
 
@@ -273,9 +273,9 @@ def test_f050_the_server_says_how_long_to_wait(server: Mattermost, bot: Driver) 
 def test_f050_trying_again_may_help(server: Mattermost, bot: Driver, fault: Answer) -> None:
     bot.limits = Limits(request_seconds=1, total_seconds=1)
     server.faults = [fault]
-    with pytest.raises(PowerError) as failure:
+    with pytest.raises(DriverError) as failure:
         bot.post(CHANNEL, ASKING)
-    assert not isinstance(failure.value, PowerRefused | Busy)
+    assert not isinstance(failure.value, DriverRefused | Busy)
     assert bot.post(CHANNEL, ASKING)
 
 
@@ -290,21 +290,21 @@ def test_what_is_refused_comes_with_a_remedy(
     server: Mattermost, bot: Driver, fault: Answer, remedy: str
 ) -> None:
     server.faults = [fault]
-    with pytest.raises(PowerRefused, match=str(fault.status)) as refusal:
+    with pytest.raises(DriverRefused, match=str(fault.status)) as refusal:
         bot.post(CHANNEL, ASKING)
     assert remedy in str(refusal.value.remedy) and len(server.asked) == 1
 
 
 def test_a_channel_without_the_bot_is_refused(bot: Driver) -> None:
-    with pytest.raises(PowerRefused, match="appropriate permissions"):
+    with pytest.raises(DriverRefused, match="appropriate permissions"):
         bot.post("q" * 26, ASKING)
-    with pytest.raises(PowerRefused, match="appropriate permissions"):
+    with pytest.raises(DriverRefused, match="appropriate permissions"):
         bot.edit(CHANNEL, "q" * 26, ASKING)
 
 
 def test_a_wrong_token_is_refused_and_not_shown(server: Mattermost) -> None:
     bot = driver(SECRETS | {"bot": "another-token"}, **server.settings)
-    with pytest.raises(PowerRefused, match="Invalid or expired session") as refusal:
+    with pytest.raises(DriverRefused, match="Invalid or expired session") as refusal:
         bot.post(CHANNEL, ASKING)
     assert "another-token" not in str(refusal.value)
 

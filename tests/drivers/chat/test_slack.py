@@ -20,7 +20,7 @@ from deployer.drivers.chat import slack_calls
 from deployer.drivers.chat.base import Busy, Context, Heard, Person, Place, Request, Response
 from deployer.drivers.chat.slack import DRIVER, Slack
 from deployer.drivers.chat.slack_blocks import drawn
-from deployer.errors import PowerError, PowerRefused, Unauthorized
+from deployer.errors import DriverError, DriverRefused, Unauthorized
 from tests.support.chat import slack
 from tests.support.chat.examples import EXAMPLES
 from tests.support.chat.platform import HANG, Answer
@@ -240,7 +240,7 @@ def test_a_response_url_that_is_used_up_says_so(server: slack.Slack, bot: Slack)
     heard = hears(bot, server.command("status"))
     for _ in range(5):
         bot.answer_late(heard, ASKING)
-    with pytest.raises(PowerRefused, match="used_url"):
+    with pytest.raises(DriverRefused, match="used_url"):
         bot.answer_late(heard, ASKING)
 
 
@@ -254,7 +254,7 @@ def test_a_response_url_that_is_used_up_says_so(server: slack.Slack, bot: Slack)
 def test_t098_a_response_url_is_slacks_own(url: str) -> None:
     heard = published().hear(PUBLISHED, THEN)
     assert isinstance(heard, Heard)
-    with pytest.raises(PowerRefused, match="is not Slack's"):
+    with pytest.raises(DriverRefused, match="is not Slack's"):
         published().answer_late(replace(heard, place=Place("C0", reply=url)), ASKING)
 
 
@@ -264,7 +264,7 @@ def test_t098_not_even_slacks_name_leads_to_where_we_may_not_go(server: slack.Sl
         lambda: bot.post(CHANNEL, ASKING),
         lambda: bot.answer_late(hears(bot, server.command("status")), ASKING),
     ):
-        with pytest.raises(PowerRefused, match="may not be connected to") as refusal:
+        with pytest.raises(DriverRefused, match="may not be connected to") as refusal:
             act()
         assert "DEPLOYER_CHAT_NETWORKS" in str(refusal.value.remedy)
     assert server.asked == []
@@ -312,17 +312,17 @@ def test_f050_trying_again_may_help(
 ) -> None:
     monkeypatch.setattr(slack_calls, "_SECONDS", 1)
     server.faults = [fault]
-    with pytest.raises(PowerError) as failure:
+    with pytest.raises(DriverError) as failure:
         bot.post(CHANNEL, ASKING)
-    assert not isinstance(failure.value, PowerRefused | Busy)
+    assert not isinstance(failure.value, DriverRefused | Busy)
     assert bot.post(CHANNEL, ASKING)
 
 
 def test_f050_slack_is_away(server: slack.Slack) -> None:
     bot = driver(**server.settings | {"api": "http://127.0.0.1:1"})
-    with pytest.raises(PowerError, match="did not answer") as failure:
+    with pytest.raises(DriverError, match="did not answer") as failure:
         bot.post(CHANNEL, ASKING)
-    assert not isinstance(failure.value, PowerRefused)
+    assert not isinstance(failure.value, DriverRefused)
 
 
 @pytest.mark.parametrize(
@@ -333,26 +333,26 @@ def test_f050_slack_is_away(server: slack.Slack) -> None:
 def test_what_slack_refuses_comes_with_a_remedy(
     bot: Slack, channel: str, reason: str, remedy: str
 ) -> None:
-    with pytest.raises(PowerRefused, match=reason) as refusal:
+    with pytest.raises(DriverRefused, match=reason) as refusal:
         bot.post(channel, ASKING)
     assert remedy in str(refusal.value.remedy)
 
 
 def test_a_wrong_token_is_refused_and_not_shown(server: slack.Slack) -> None:
     bot = driver(SECRETS | {"bot": "xoxb-another"}, **server.settings)
-    with pytest.raises(PowerRefused, match="invalid_auth") as refusal:
+    with pytest.raises(DriverRefused, match="invalid_auth") as refusal:
         bot.post(CHANNEL, ASKING)
     assert "xoxb-another" not in str(refusal.value)
 
 
 def test_a_missing_scope_is_named(server: slack.Slack, bot: Slack) -> None:
     server.faults = [Answer(200, {"ok": False, "error": "missing_scope", "needed": "chat:write"})]
-    with pytest.raises(PowerRefused, match="chat:write"):
+    with pytest.raises(DriverRefused, match="chat:write"):
         bot.post(CHANNEL, ASKING)
 
 
 def test_a_message_that_is_gone_cannot_be_changed(bot: Slack) -> None:
-    with pytest.raises(PowerRefused, match="message_not_found"):
+    with pytest.raises(DriverRefused, match="message_not_found"):
         bot.edit(CHANNEL, "1600000000.000000", ASKING)
 
 

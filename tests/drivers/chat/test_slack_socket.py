@@ -15,7 +15,7 @@ from deployer.core.chat import Message
 from deployer.drivers.chat import slack_socket
 from deployer.drivers.chat.base import Context, Heard
 from deployer.drivers.chat.slack import DRIVER, Slack
-from deployer.errors import DeployerError, PowerRefused
+from deployer.errors import DeployerError, DriverRefused
 from tests.support.chat import slack
 from tests.support.chat.platform import Answer
 
@@ -157,7 +157,7 @@ def test_a_token_that_slack_does_not_know_ends_it_with_a_reason(
     with Listener(DRIVER(settings, Context(SECRETS | {"app": "xapp-old"}, "127.0.0.0/8"))) as one:
         one.thread.join(15)
         assert not one.thread.is_alive()
-    assert isinstance(one.error, PowerRefused) and "invalid_auth" in one.error.message
+    assert isinstance(one.error, DriverRefused) and "invalid_auth" in one.error.message
 
 
 @pytest.mark.parametrize(
@@ -172,5 +172,5 @@ def test_t098_a_socket_leads_nowhere_else(
     calls = slack_socket.Api(api, "127.0.0.0/8")
     monkeypatch.setattr(calls, "call", lambda *_: {"url": url})
     stops = iter([False] * 20)
-    with pytest.raises(PowerRefused):
+    with pytest.raises(DriverRefused):
         slack_socket.listen(calls, "xapp", lambda *_: None, lambda: next(stops, True))

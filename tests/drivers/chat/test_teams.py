@@ -18,7 +18,7 @@ from deployer.drivers.chat.base import Busy, Heard, Person, Place, Request
 from deployer.drivers.chat.teams import Teams, TeamsSettings
 from deployer.drivers.chat.teams_cards import MOST_BYTES
 from deployer.drivers.http import Limits
-from deployer.errors import Invalid, PowerError, PowerRefused, PowerUnclear, Unauthorized
+from deployer.errors import DriverError, DriverRefused, DriverUnclear, Invalid, Unauthorized
 from tests.support.chat import teams
 from tests.support.chat.examples import EXAMPLES
 from tests.support.chat.platform import HANG, Answer
@@ -325,9 +325,9 @@ def test_retry_after_is_taken_for_what_it_can_be(
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
 def test_a_fault_may_pass(workflow: Workflow, poster: Teams, status: int) -> None:
     workflow.faults.append(Answer(status, b"upstream \x1b[31m failed"))
-    with pytest.raises(PowerError, match=rf"answered {status} .*upstream \\x1b") as error:
+    with pytest.raises(DriverError, match=rf"answered {status} .*upstream \\x1b") as error:
         poster.post("posts", HELLO)
-    assert type(error.value) is PowerError
+    assert type(error.value) is DriverError
     poster.post("posts", HELLO)
     assert len(workflow.cards) == 1
 
@@ -336,10 +336,10 @@ def test_a_workflow_that_is_off_or_another_signature_is_refused(
     workflow: Workflow, poster: Teams
 ) -> None:
     workflow.enabled = False
-    with pytest.raises(PowerRefused, match="trigger is not enabled") as error:
+    with pytest.raises(DriverRefused, match="trigger is not enabled") as error:
         poster.post("posts", HELLO)
     assert error.value.field == "settings.posts"
-    with pytest.raises(PowerRefused, match="wrong signature"):
+    with pytest.raises(DriverRefused, match="wrong signature"):
         driver(teams.POSTS.replace("sig=Z", "sig=z"), api=workflow.url).post("posts", HELLO)
 
 
@@ -348,7 +348,7 @@ def test_no_answer_in_time_leaves_it_unclear_and_the_url_stays_secret(
 ) -> None:
     monkeypatch.setattr(Teams, "limits", Limits(request_seconds=0.3, total_seconds=1))
     workflow.faults.append(HANG)
-    with pytest.raises(PowerUnclear, match="did not answer in time") as error:
+    with pytest.raises(DriverUnclear, match="did not answer in time") as error:
         poster.post("posts", HELLO)
     assert "********" in error.value.message and "sig=" not in error.value.message
 
@@ -356,7 +356,7 @@ def test_no_answer_in_time_leaves_it_unclear_and_the_url_stays_secret(
 def test_the_url_stays_secret_when_it_is_sent_back(workflow: Workflow, poster: Teams) -> None:
     target = workflow.url + teams.POSTS.partition(":443")[2]
     workflow.faults.append(Answer(500, f"cannot reach {target} now".encode()))
-    with pytest.raises(PowerError) as error:
+    with pytest.raises(DriverError) as error:
         poster.post("posts", HELLO)
     assert "sig=" not in error.value.message and "cannot reach" in error.value.message
 
@@ -367,7 +367,7 @@ def test_the_url_stays_secret_when_it_is_sent_back(workflow: Workflow, poster: T
      "https://h.example/a b", "https://h.example/\r\nX: y", "ftp://h/x", "https://h.example:x/y"],
 )  # fmt: skip
 def test_t098_what_is_no_url_of_https_is_not_called(workflow: Workflow, url: str) -> None:
-    with pytest.raises(PowerRefused, match="no URL to post to") as error:
+    with pytest.raises(DriverRefused, match="no URL to post to") as error:
         driver(url, api=workflow.url).post("posts", HELLO)
     assert workflow.asked == [] and (not url or url not in str(vars(error.value)))
 
@@ -376,7 +376,7 @@ def test_t098_nothing_within_this_machine_is_called_unless_allowed(workflow: Wor
     port = workflow.url.rpartition(":")[2]
     poster = driver(f"https://localhost:{port}/x")
     poster.context = replace(poster.context, networks="")
-    with pytest.raises(PowerRefused, match="may not be connected to") as error:
+    with pytest.raises(DriverRefused, match="may not be connected to") as error:
         poster.post("posts", HELLO)
     assert "DEPLOYER_CHAT_NETWORKS" in str(error.value.remedy) and workflow.asked == []
 
@@ -386,7 +386,7 @@ def test_without_a_url_nothing_is_told_but_answers() -> None:
     assert Teams.channel_of(silent.settings) is None
     assert Teams.channel_of(driver().settings) == "posts"
     silent.answer_late(HEARD, HELLO)
-    with pytest.raises(PowerRefused, match="answer, and no more") as error:
+    with pytest.raises(DriverRefused, match="answer, and no more") as error:
         silent.post("posts", HELLO)
     assert error.value.field == "settings.posts"
 

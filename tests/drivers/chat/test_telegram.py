@@ -20,7 +20,7 @@ from deployer.core.text import printable
 from deployer.drivers.chat import telegram as telegram_driver
 from deployer.drivers.chat import telegram_calls, telegram_listen, telegram_text
 from deployer.drivers.chat.base import Busy, Heard, Person, Place, Request, Response
-from deployer.errors import PowerError, PowerRefused, Unauthorized
+from deployer.errors import DriverError, DriverRefused, Unauthorized
 from tests.support.chat.examples import EXAMPLES
 from tests.support.chat.platform import HANG, Answer
 from tests.support.chat.telegram import (
@@ -359,7 +359,7 @@ def test_a_deployment_is_one_message_and_replies_to_it(telegram: Telegram, drive
 
 
 def test_a_message_that_is_gone_is_not_changed(telegram: Telegram, driver: Driver) -> None:
-    with pytest.raises(PowerRefused, match="400 Bad Request: message to edit not found"):
+    with pytest.raises(DriverRefused, match="400 Bad Request: message to edit not found"):
         driver.edit(str(GROUP), "99", SAYS)
 
 
@@ -381,17 +381,17 @@ def test_a_rate_limit_says_how_long(
 )  # fmt: skip
 def test_f050_a_fault_may_pass(telegram: Telegram, driver: Driver, fault: Answer) -> None:
     telegram.faults.append(fault)
-    with impatient(), pytest.raises(PowerError) as error:
+    with impatient(), pytest.raises(DriverError) as error:
         driver.post(str(GROUP), SAYS)
-    assert not isinstance(error.value, PowerRefused)
+    assert not isinstance(error.value, DriverRefused)
     assert driver.post(str(GROUP), SAYS)
 
 
 def test_a_chat_that_we_may_not_speak_in_is_named(driver: Driver) -> None:
-    with pytest.raises(PowerRefused, match="403 Forbidden: bot was kicked") as refused:
+    with pytest.raises(DriverRefused, match="403 Forbidden: bot was kicked") as refused:
         driver.post(str(KICKED), SAYS)
     assert refused.value.remedy == "add the bot to the chat, and let it send messages"
-    with pytest.raises(PowerRefused, match="400 Bad Request: chat not found"):
+    with pytest.raises(DriverRefused, match="400 Bad Request: chat not found"):
         driver.post("-5", SAYS)
 
 
@@ -400,14 +400,14 @@ def test_a_group_that_moved_says_where_to(telegram: Telegram, driver: Driver) ->
         Answer(400, {"ok": False, "error_code": 400, "parameters": {"migrate_to_chat_id": -100987},
                      "description": "Bad Request: group chat was upgraded to a supergroup chat"})
     )  # fmt: skip
-    with pytest.raises(PowerRefused, match="upgraded to a supergroup") as refused:
+    with pytest.raises(DriverRefused, match="upgraded to a supergroup") as refused:
         driver.post(str(GROUP), SAYS)
     assert "-100987" in str(refused.value.remedy)
 
 
 @pytest.mark.parametrize("channel", ["", "general", "-", "1/2", "@x", "1:", "1:2:3", "1" * 21])
 def test_a_channel_is_a_chat(telegram: Telegram, driver: Driver, channel: str) -> None:
-    with pytest.raises(PowerRefused, match="no chat of Telegram's"):
+    with pytest.raises(DriverRefused, match="no chat of Telegram's"):
         driver.post(channel, SAYS)
     with pytest.raises(ValidationError):
         telegram.driver(channel=channel)
@@ -430,7 +430,7 @@ def test_settings_that_are_wrong_are_refused(telegram: Telegram, settings: dict[
 # --- the token --------------------------------------------------------------------------------
 
 
-def _errors(telegram: Telegram, driver: Driver) -> Iterator[PowerError]:
+def _errors(telegram: Telegram, driver: Driver) -> Iterator[DriverError]:
     """Of all kinds, and by whatever call."""
     said = heard(driver, telegram.types("/deployer help", GROUP))
     calls: list[Callable[[], object]] = [
@@ -444,16 +444,16 @@ def _errors(telegram: Telegram, driver: Driver) -> Iterator[PowerError]:
     for call in calls:
         for fault in faults:
             telegram.faults.append(fault)
-            with pytest.raises(PowerError) as error:
+            with pytest.raises(DriverError) as error:
                 call()
             yield error.value
     for fault in (HANG, Answer(500, told), Answer(200, told)):
         telegram.faults.append(fault)
-        with impatient(), pytest.raises(PowerError) as error:
+        with impatient(), pytest.raises(DriverError) as error:
             calls[0]()
         yield error.value
     for origin in ("http://127.0.0.1:1", "https://127.0.0.1:1", "http://192.0.2.1:1"):
-        with pytest.raises(PowerError) as error:
+        with pytest.raises(DriverError) as error:
             telegram.driver(api=origin).post(str(GROUP), SAYS)
         yield error.value
 
@@ -471,7 +471,7 @@ def test_the_token_is_in_no_error_and_no_log(
 
 
 def test_a_wrong_token_is_named(telegram: Telegram) -> None:
-    with pytest.raises(PowerRefused, match="the secret none is no token of a bot"):
+    with pytest.raises(DriverRefused, match="the secret none is no token of a bot"):
         telegram.driver(token={"secret": "none"}).post(str(GROUP), SAYS)
     assert telegram.asked == []
 
@@ -492,7 +492,7 @@ class Listening:
     def _listen(self) -> None:
         try:
             self._driver.listen(self.heard.append, self._over.is_set)
-        except PowerError as error:
+        except DriverError as error:
             self.error = error
 
     def __enter__(self) -> Listening:
@@ -575,7 +575,7 @@ def test_whoever_stops_leaves_the_rest_to_the_next(telegram: Telegram, asking: D
 
 def test_a_webhook_in_the_way_is_named(telegram: Telegram, asking: Driver) -> None:
     telegram.webhook = True
-    with pytest.raises(PowerRefused, match="409 Conflict: can't use getUpdates") as refused:
+    with pytest.raises(DriverRefused, match="409 Conflict: can't use getUpdates") as refused:
         asking.listen(lambda _: None, lambda: False)
     assert "deleteWebhook" in str(refused.value.remedy)
 

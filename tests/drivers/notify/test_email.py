@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from deployer.core.chat import Message
 from deployer.drivers.notify import email
 from deployer.drivers.notify.email import Email
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 from tests.support.certificates import SelfSigned, self_signed
 from tests.support.hostile import HOSTILE, everywhere, huge
 from tests.support.notices import AT, driver, notice
@@ -127,7 +127,7 @@ def test_secured_and_logged_in(certificate: SelfSigned, tls: Any) -> None:
         assert len(server.mails) == 1 and server.secured == [True]
         pinned = {**given, "verify": {"fingerprint": certificate.fingerprint}}
         assert sends(pinned) == "to ops@example.com"
-        with pytest.raises(PowerRefused, match="answered 535"):
+        with pytest.raises(DriverRefused, match="answered 535"):
             driver(Email, given, mail="another").send(notice())
         assert len(server.mails) == 2
 
@@ -142,7 +142,7 @@ def test_who_shows_another_certificate_is_told_nothing(
     certificate: SelfSigned, tls: Any, verify: Any, words: str
 ) -> None:
     with MailServer(certificate, tls=tls) as server:
-        with pytest.raises(PowerRefused, match=words):
+        with pytest.raises(DriverRefused, match=words):
             sends(settings(server, tls=tls, verify=verify))
         assert server.envelopes == []
 
@@ -150,18 +150,18 @@ def test_who_shows_another_certificate_is_told_nothing(
 def test_a_certificate_is_for_the_name_that_was_written(certificate: SelfSigned) -> None:
     with MailServer(certificate, tls="starttls") as server:
         given = settings(server, tls="starttls", verify={"ca": certificate.pem})
-        with pytest.raises(PowerRefused, match="not to be trusted"):
+        with pytest.raises(DriverRefused, match="not to be trusted"):
             sends({**given, "server": "localhost"}, networks="127.0.0.0/8, ::1")
 
 
 def test_without_starttls_nothing_is_sent(server: MailServer) -> None:
-    with pytest.raises(PowerRefused, match="STARTTLS"):
+    with pytest.raises(DriverRefused, match="STARTTLS"):
         sends(settings(server, tls="starttls"))
     assert server.mails == []
 
 
 def test_tls_where_there_is_none_is_said(server: MailServer) -> None:
-    with pytest.raises(PowerRefused, match=r"is `tls` .* right"):
+    with pytest.raises(DriverRefused, match=r"is `tls` .* right"):
         sends(settings(server, tls="tls"))
 
 
@@ -171,13 +171,13 @@ def test_tls_where_there_is_none_is_said(server: MailServer) -> None:
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
 @pytest.mark.parametrize(
     ("answer", "kind"),
-    [("450 4.2.0 greylisted", PowerError), ("550 5.1.1 no such user", PowerRefused)],
+    [("450 4.2.0 greylisted", DriverError), ("550 5.1.1 no such user", DriverRefused)],
 )
 def test_later_is_tried_again_and_no_is_no(
-    server: MailServer, command: str, answer: str, kind: type[PowerError]
+    server: MailServer, command: str, answer: str, kind: type[DriverError]
 ) -> None:
     server.answers[command] = answer
-    with pytest.raises(PowerError, match=answer) as told:
+    with pytest.raises(DriverError, match=answer) as told:
         sends(settings(server))
     assert type(told.value) is kind and server.mails == []
 
@@ -192,9 +192,9 @@ def test_of_many_the_one_that_is_refused_is_named(server: MailServer) -> None:
 def test_nobody_there_is_tried_again() -> None:
     with MailServer() as server:
         given = settings(server)
-    with pytest.raises(PowerError, match="does not answer") as told:
+    with pytest.raises(DriverError, match="does not answer") as told:
         sends(given)
-    assert type(told.value) is PowerError
+    assert type(told.value) is DriverError
 
 
 def _answers(banner: bytes, seconds: float) -> tuple[int, threading.Thread]:
@@ -221,7 +221,7 @@ def test_f050_one_that_never_comes_to_an_end_is_cut_off(monkeypatch: pytest.Monk
     monkeypatch.setattr(email, "_IN_ALL_SECONDS", 0.5)
     port, thread = _answers(b"220-still here\r\n", 0.05)
     began = time.monotonic()
-    with pytest.raises(PowerError, match=r"hung up|does not answer"):
+    with pytest.raises(DriverError, match=r"hung up|does not answer"):
         driver(Email, {
             "server": "127.0.0.1", "port": port, "tls": "none", "from": "a@b.example",
             "to": ["c@d.example"],
@@ -232,7 +232,7 @@ def test_f050_one_that_never_comes_to_an_end_is_cut_off(monkeypatch: pytest.Monk
 
 def test_t073_what_is_no_mail_server_is_not_quoted() -> None:
     port, _ = _answers(b"-ERR unknown; the password is hunter2\r\n", 1)
-    with pytest.raises(PowerError) as told:
+    with pytest.raises(DriverError) as told:
         driver(Email, {
             "server": "127.0.0.1", "port": port, "tls": "none", "from": "a@b.example",
             "to": ["c@d.example"],
@@ -242,7 +242,7 @@ def test_t073_what_is_no_mail_server_is_not_quoted() -> None:
 
 def test_t073_neither_ourselves_nor_a_clouds_metadata_are_asked(server: MailServer) -> None:
     for host in ("127.0.0.1", "localhost", "127.1", "2130706433", "169.254.169.254"):
-        with pytest.raises(PowerRefused, match="may not be connected to"):
+        with pytest.raises(DriverRefused, match="may not be connected to"):
             sends({**settings(server), "server": host}, networks="")
     assert server.envelopes == []
 

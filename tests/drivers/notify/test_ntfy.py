@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from deployer.core.chat import Message, Tone
 from deployer.drivers.notify.ntfy import Ntfy as Driver
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 from tests.support.hostile import HOSTILE, everywhere, huge
 from tests.support.notices import driver, notice
 from tests.support.ntfy import Ntfy
@@ -81,16 +81,16 @@ def test_with_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
         given = {"server": server.url, "topic": "a", "token": {"secret": "t"}, "verify": False}
         assert driver(Driver, given, t="tk_right").send(notice()).endswith(": 200")
         for wrong, status in (({"t": "tk_wrong"}, 401), ({}, 403)):
-            with pytest.raises(PowerRefused, match=f"answered with {status}"):
+            with pytest.raises(DriverRefused, match=f"answered with {status}"):
                 driver(Driver, {k: v for k, v in given.items() if k != "token" or wrong},
                        **wrong).send(notice())  # fmt: skip
 
 
 def test_f050_its_limit_is_waited_for(server: Ntfy) -> None:
     server.busy = 1
-    with pytest.raises(PowerError, match="answered with 429") as told:
+    with pytest.raises(DriverError, match="answered with 429") as told:
         sends(server)
-    assert not isinstance(told.value, PowerRefused)
+    assert not isinstance(told.value, DriverRefused)
     sends(server)
 
 

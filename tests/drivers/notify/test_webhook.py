@@ -20,7 +20,7 @@ from deployer.drivers.chat.base import Busy
 from deployer.drivers.notify.base import NotifyDriver
 from deployer.drivers.notify.json import Json
 from deployer.drivers.notify.webhook import Webhook
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 from tests.support.certificates import self_signed
 from tests.support.hostile import HOSTILE, everywhere
 from tests.support.notices import DATA, driver, notice
@@ -80,7 +80,7 @@ def test_each_try_has_the_same_id_and_body_and_a_time_of_its_own(
 @pytest.mark.parametrize("value", ["correct horse", "whsec_!!!", "whsec_c2hvcnQ="])
 def test_a_secret_that_cannot_sign_is_said_and_not_shown(other: Other, value: str) -> None:
     given = {"url": other.url, "secret": {"secret": "hook"}}
-    with pytest.raises(PowerRefused, match="the secret hook is not whsec_") as told:
+    with pytest.raises(DriverRefused, match="the secret hook is not whsec_") as told:
         driver(Webhook, given, hook=value).send(notice())
     assert value not in str(told.value) and other.asked == []
 
@@ -107,7 +107,7 @@ def test_headers_of_ones_own_may_be_secrets(other: Other) -> None:
 
 def test_a_secret_is_not_sent_in_the_clear_whoever_names_the_url(other: Other) -> None:
     given = {"url": {"secret": "url"}, "headers": {"Authorization": {"secret": "noc"}}}
-    with pytest.raises(PowerRefused, match="in the clear"):
+    with pytest.raises(DriverRefused, match="in the clear"):
         driver(Json, given, url=other.url, noc="Bearer s3cret").send(notice())
     assert other.asked == []
     with pytest.raises(ValidationError, match="in the clear"):
@@ -128,7 +128,7 @@ def test_the_path_of_a_url_that_is_a_secret_is_not_shown(other: Other, kind: str
     other.statuses = [404]
     if kind == "cut":
         other.headers = {"Transfer-Encoding": "nonsense, s3cret"}
-    with pytest.raises(PowerError) as told:
+    with pytest.raises(DriverError) as told:
         notifier.send(notice())
     assert "s3cret" not in told.value.message
 
@@ -149,7 +149,7 @@ def test_f050_it_says_when_to_come_back(
     other: Other, status: int, header: str, seconds: int | None
 ) -> None:
     other.statuses, other.headers = [status], {"Retry-After": header}
-    with pytest.raises(PowerError, match=f"answered with {status}") as told:
+    with pytest.raises(DriverError, match=f"answered with {status}") as told:
         webhook(other).send(notice())
     if seconds is None:
         assert not isinstance(told.value, Busy)
@@ -172,7 +172,7 @@ def test_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
     certificate = self_signed(tmp_path)
     tls._of_this_machine.cache_clear()
     with Other(certificate) as other:
-        with pytest.raises(PowerRefused, match="not to be trusted"):
+        with pytest.raises(DriverRefused, match="not to be trusted"):
             webhook(other).send(notice())
         for verify in ({"ca": certificate.pem}, {"fingerprint": certificate.fingerprint}):
             webhook(other, verify=verify).send(notice())
@@ -190,6 +190,6 @@ def test_t073_neither_ourselves_nor_a_clouds_metadata_are_asked(
 ) -> None:
     url = f"http://{host}:{other.url.rpartition(':')[2]}/"
     more = {"secret": {"secret": "hook"}} if kind is Webhook else {}
-    with pytest.raises(PowerRefused, match="may not be connected to") as told:
+    with pytest.raises(DriverRefused, match="may not be connected to") as told:
         driver(kind, {"url": url, **more}, networks="", hook=WHSEC).send(notice())
     assert other.asked == [] and "DEPLOYER_CHAT_NETWORKS" in str(told.value.remedy)

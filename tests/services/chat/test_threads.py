@@ -10,7 +10,7 @@ import pytest
 from deployer.app import load_workflows
 from deployer.core.chat import Tone
 from deployer.drivers.chat.base import Busy
-from deployer.errors import PowerError, PowerRefused
+from deployer.errors import DriverError, DriverRefused
 from deployer.settings import Settings
 from tests.support.chat.spoken import Chat
 from tests.support.service import Service, ok
@@ -93,7 +93,7 @@ def test_channels_of_receivers_are_told_of_the_hosts_that_they_want(
 def test_a_platform_that_is_down_is_asked_again_later(chat: Chat, service: Service) -> None:
     service.knows()
     asks_for(chat)
-    chat.driver.failing.extend([PowerError("it is down")] * 3)
+    chat.driver.failing.extend([DriverError("it is down")] * 3)
     for _ in range(12):
         chat.turns()
     assert [m.title for _, m, _ in chat.shown] == ["web01 → debian-12-image: accepted"]
@@ -113,7 +113,7 @@ def test_f050_the_pause_that_a_platform_wants_is_kept(chat: Chat, service: Servi
 def test_what_a_platform_refuses_is_not_sent_for_ever(chat: Chat, service: Service) -> None:
     service.knows()
     asks_for(chat)
-    chat.driver.failing.append(PowerRefused("no such channel"))
+    chat.driver.failing.append(DriverRefused("no such channel"))
     chat.turns(10)
     assert chat.shown == [] and chat.driver.calls == []
 
