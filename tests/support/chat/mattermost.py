@@ -258,7 +258,7 @@ _AT_LINE_START = re.compile(
 # the server's app/notification.go.
 _LOOKED_FOR = re.compile(
     r"@[a-z0-9.\-_:]+|:(?!\d\d:)[a-z0-9_+-]+:|(?<!\w)#[^\W\d_][\w.-]*|(?<!\w)~[a-z0-9]+"
-    r"|[:;]-?[)(\]dops/|$@](?!\w)|</?3|<[@!]\w+>|[\w.]+@[\w.]+\.\w+",
+    r"|:-?[)(\[\]dopsx/|$@](?!\w)|;-?\)|</?3|<[@!]\w+>|[\w.]+@[\w.]+\.\w+",
     re.IGNORECASE,
 )
 
