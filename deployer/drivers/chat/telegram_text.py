@@ -22,7 +22,7 @@ _BUTTONS, _IN_A_ROW, _LABEL = 100, 2, 64
 _TITLE, _TYPES = 256, 1000
 
 # What becomes a link, as one word; and digits that may be a telephone number or a card.
-_LIVE = re.compile(r"@\w|(?<!\w)[#/]\w|\$[A-Z]|\.\w|://")
+_LIVE = re.compile(r"@\w|(?<!\w)[#/]\w|\$[A-Z]|\.\w")
 _DIGITS = re.compile(r"\+?\d[\d ()-]{6,}\d|\+\d+")
 
 Params = dict[str, Any]

@@ -322,8 +322,11 @@ def test_an_answer_that_takes_longer(
     said = heard(driver, request)
     if called:
         telegram.takes(driver.working(said))
+    telegram.asked.clear()
     telegram.driver(called=called).answer_late(said, message)
     assert telegram.presses == []
+    calls = [asked.path.rpartition("/")[2] for asked in telegram.asked]
+    assert ("answerCallbackQuery" in calls) == (of != "typed" and not called), "it is seen once"
     texts = [told["text"] for told in telegram.messages[GROUP].values() if told["from"] == BOT]
     popup = of == "deployment" and not called and message is SAYS
     assert ("✅ Fine" in texts[-1]) != popup
@@ -561,6 +564,15 @@ def test_what_was_not_heard_to_the_end_is_said_again(telegram: Telegram, asking:
         assert listening.wait(2) == ["one", "two"]
 
 
+def test_whoever_stops_leaves_the_rest_to_the_next(telegram: Telegram, asking: Driver) -> None:
+    telegram.types("one")
+    telegram.types("two")
+    heard: list[Heard] = []
+    asking.listen(heard.append, lambda: bool(heard))
+    assert [each.text for each in heard] == ["one"]
+    assert [each["message"]["text"] for each in telegram.updates] == ["two"]
+
+
 def test_a_webhook_in_the_way_is_named(telegram: Telegram, asking: Driver) -> None:
     telegram.webhook = True
     with pytest.raises(PowerRefused, match="409 Conflict: can't use getUpdates") as refused:
@@ -638,6 +650,7 @@ _SIGNS = "@#/$.:+ab1 0A-é"
 @example("a @b", "@aa " * 100)
 @example("@aa " * 90, "@aa " * 100)
 @example("+41 79 123 45 67 and 4242 4242 4242 4242", "1234-1234-1234-1234")
+@example("+1 23 45 costs $USD", "tg://resolve?domain=x http://localhost/")
 def test_t045_any_text_is_text(title: str, line: str) -> None:
     message = Message(title, Tone.PLAIN, (line,) * 9)
     for asker in ("", "5"):
@@ -672,9 +685,10 @@ def test_no_message_is_refused(
 
 
 def test_buttons_that_find_no_place_are_to_be_typed() -> None:
-    says = [*(f"says {n}" for n in range(102)), "says " + "é" * 30]
+    says = ["says " + "é" * 30, *(f"says {n}" for n in range(102))]
     told = drawn(Message("web01", buttons=tuple(Button("x", each) for each in says)), "")
-    assert told["text"].split("\n")[1:] == [f"/deployer {each}" for each in says[100:]]
+    typed = [f"/deployer {each}" for each in (says[0], *says[101:])]
+    assert told["text"].split("\n")[1:] == typed
 
 
 def test_what_is_shown_to_one_alone_is_short_and_wants_no_answer() -> None:
