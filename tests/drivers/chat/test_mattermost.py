@@ -338,7 +338,10 @@ def test_more_than_fits_loses_no_button(server: Mattermost, bot: Driver) -> None
     assert len(json.dumps(post["props"], ensure_ascii=False)) < 16_000
 
 
-TEXT = st.text(max_size=40) | st.sampled_from(["", " ", "\n", "`", "```", *HOSTILE.values()])
+TEXT = st.one_of(
+    st.text(max_size=40), st.sampled_from(["", " ", "\n", "`", "```", *HOSTILE.values()]),
+    st.text("@:#~<>&$*_`|[]()!-+=.012 abwww.com/;\\\n\t", max_size=30),
+)  # fmt: skip
 MESSAGES = st.builds(
     Message, title=TEXT, tone=st.sampled_from(Tone), lines=st.lists(TEXT, max_size=30).map(tuple),
     facts=st.lists(st.tuples(TEXT, TEXT), max_size=30).map(tuple),

@@ -226,7 +226,9 @@ def read(post: Json) -> list[str]:
 
 def active(post: Json) -> list[str]:
     """Mentions, links, emoji and markup that are more than text, beside our own bold title."""
-    return [found for markdown in _markdowns(post) for found in seen(markdown)[1]]
+    found = [each for markdown in _markdowns(post) for each in seen(markdown)[1]]
+    # A button's name is no Markdown, but it is looked at all the same.
+    return found + [m[0] for b in buttons(post) for m in _LOOKED_FOR.finditer(b["name"])]
 
 
 def _markdowns(post: Json) -> Iterator[str]:
@@ -258,7 +260,7 @@ _AT_LINE_START = re.compile(
 # the server's app/notification.go.
 _LOOKED_FOR = re.compile(
     r"@[a-z0-9.\-_:]+|:(?!\d\d:)[a-z0-9_+-]+:|(?<!\w)#[^\W\d_][\w.-]*|(?<!\w)~[a-z0-9]+"
-    r"|[:;]-?[)(\]dops/|$@](?!\w)|</?3|<[@!]\w+>|[\w.]+@[\w.]+\.\w+",
+    r"|:-?[)(\[\]dopsx/|$@](?!\w)|;-?\)|</?3|<[@!]\w+>|[\w.]+@[\w.]+\.\w+",
     re.IGNORECASE,
 )
 
