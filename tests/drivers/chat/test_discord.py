@@ -404,7 +404,8 @@ def test_settings_that_are_wrong_are_refused(discord: Discord, settings: dict[st
 
 
 def test_an_id_may_be_written_as_a_number(discord: Discord) -> None:
-    assert discord.driver(channel=int(CHANNEL)).channel == CHANNEL
+    driver = discord.driver(channel=int(CHANNEL))
+    assert driver.channel_of(driver.settings) == CHANNEL
 
 
 # --- how it looks -----------------------------------------------------------------------------
