@@ -324,13 +324,21 @@ def test_f049_commits_do_not_make_a_failing_task_run_more_often() -> None:
     task.join(1)
 
 
-@pytest.mark.parametrize("number", range(4), ids=["outbox", "deadlines", "leases", "housekeeping"])
+def named(worker: Worker, name: str) -> Any:
+    return next(task for task in worker.tasks if task.name == name)
+
+
+TASKS = ["outbox", "deliveries", "chats", "listeners", "deadlines", "leases", "housekeeping"]
+
+
+@pytest.mark.parametrize("name", TASKS)
 @on_sqlite
 def test_f049_readyz_names_a_task_that_fails_until_it_works_again(
-    worker: Worker, number: int
+    worker: Worker, name: str
 ) -> None:
+    assert [task.name for task in worker.tasks] == TASKS
     api = TestClient(create_operator_app(worker.parts, worker))
-    task: Any = worker.tasks[number]
+    task = named(worker, name)
     works, task.pause = task.work, 0.01
     until(lambda: api.get("/readyz").status_code == 200)
     task.work = lambda: 1 / 0
@@ -343,8 +351,9 @@ def test_f049_readyz_names_a_task_that_fails_until_it_works_again(
 
 @on_sqlite
 def test_f049_readyz_names_a_task_that_is_dead(worker: Worker) -> None:
-    worker.tasks[1].stop()
-    until(lambda: not worker.tasks[1].is_alive())
+    task = named(worker, "deadlines")
+    task.stop()
+    until(lambda: not task.is_alive())
     assert worker.problems == ["deadlines"]
 
 
