@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import string
 from typing import Any
 
 from deployer.core.chat import SIGNS, Button, Message, Tone, fit
@@ -18,9 +17,16 @@ from deployer.core.text import printable
 _TITLE, _TEXT, _TYPES, _VALUE, _ALL = 1000, 4000, 1500, 2000, 8000
 _LABEL, _MOST_FACTS = 80, 100
 _COLORS = {Tone.WORKING: "#1c58d9", Tone.ASKING: "warning", Tone.GOOD: "good", Tone.BAD: "danger"}
-_ESCAPES = {sign: f"\\{sign}" for sign in string.punctuation}
-# The server finds a mention behind a backslash all the same; in two words there is none.
-_ESCAPES["@"] = "@\u200b"
+# What clients' Markdown makes something of, unless a backslash stands before it; and what they look
+# for when that is done, backslashes or not: emoji, mentions, hashtags, channels, addresses, and the
+# server mentions, too. A space of no width parts it. (`:de:` in a MAC address would be a flag.) No
+# more than needed, as notifications show the backslashes: https://github.com/mattermost/marked
+_MARKS = re.compile(
+    r"([`*\[\]_|])|\bwww\d{0,3}(\.)|^([-+>])|^\d+([.)])", re.IGNORECASE | re.MULTILINE
+)
+_PARTED = re.compile(r"[\\#~<&@]|:(?=\S)(?!\d\d\b)|;(?=[-)])|\.(?=[^\W\d_]{2,4}/)|^=", re.MULTILINE)
+_NO_WIDTH = "\u200b"
+_ENTITIES = {"<": "&lt;", "$": "&#36;"}
 Post = dict[str, Any]
 
 
@@ -97,7 +103,8 @@ def _action(button: Button, number: int, url: str, key: str) -> dict[str, Any]:
     label = fit(printable(button.label, _LABEL).replace("\n", " ").strip(), _LABEL) or button.says
     context = {"says": button.says, "seal": sealed(key, button.says)}
     return {
-        "id": f"say{number}", "type": "button", "name": label.replace("@", _ESCAPES["@"]),
+        "id": f"say{number}", "type": "button",
+        "name": _PARTED.sub(lambda match: match[0] + _NO_WIDTH, label),
         "style": "danger" if button.danger else "default",
         "integration": {"url": url, "context": context},
     }  # fmt: skip
@@ -111,7 +118,12 @@ def escaped(text: str, most: int) -> str:
     """Markdown that is read as `text`, in at most `most` characters, and never nothing."""
     # Four spaces at its beginning make a line code.
     shown = "\n".join(line.strip() for line in printable(text, max(0, most)).split("\n")).strip()
-    pieces = [_ESCAPES.get(sign, sign) for sign in shown]
+    marks = {match.start(match.lastindex or 0) for match in _MARKS.finditer(shown)}
+    parted = {match.start() for match in _PARTED.finditer(shown)}
+    pieces = [
+        "\\" * (at in marks) + _ENTITIES.get(letter, letter) + _NO_WIDTH * (at in parted)
+        for at, letter in enumerate(shown)
+    ]
     if sum(map(len, pieces)) <= most:
         return "".join(pieces) or "…"
     kept, room = [], most - 1

@@ -19,7 +19,7 @@ from deployer.core.text import printable
 from deployer.drivers.chat.base import Busy, Context, Heard, Person, Place, Request
 from deployer.drivers.chat.mattermost import DRIVER
 from deployer.drivers.chat.mattermost import Mattermost as Driver
-from deployer.drivers.chat.mattermost_posts import drawn, sealed, spoken
+from deployer.drivers.chat.mattermost_posts import drawn, escaped, sealed, spoken
 from deployer.drivers.http import Limits
 from deployer.errors import Invalid, PowerError, PowerRefused, Unauthorized
 from tests.support.chat import mattermost
@@ -186,11 +186,11 @@ def test_a_press_is_answered_to_whoever_pressed_with_what_to_type(
     server.takes_press(bot.answer(heard, ASKING))
     [post] = server.private
     assert post["message"].splitlines() == [
-        "**❓ Reinstall web01 as debian\\-12\\-web\\?**",
-        "Everything on its disk is lost\\.",
-        "The code is good for five minutes\\, and for you\\.",
+        "**❓ Reinstall web01 as debian-12-web?**",
+        "Everything on its disk is lost.",
+        "The code is good for five minutes, and for you.",
         "host: web01",
-        "profile: debian\\-12\\-web",
+        "profile: debian-12-web",
         "now: ready since 3 days",
         "Reinstall web01: `/deployer confirm k7wq2m`",
         "Leave it: `/deployer cancel web01`",
@@ -358,6 +358,39 @@ def test_every_message_is_one_that_is_taken_and_only_text(message: Message) -> N
     assert mattermost.refusal(post) is None and mattermost.active(post) == []
     assert len(mattermost.buttons(post)) == len(message.buttons)
     assert spoken(message, "/deployer").count("`/deployer status`") == len(message.buttons)
+
+
+@given(TEXT, st.integers(1, 60))
+def test_what_is_cut_has_no_more_than_was_said(text: str, most: int) -> None:
+    assert 0 < len(escaped(text, most)) <= most
+
+
+@pytest.mark.parametrize(
+    ("text", "markdown"),
+    [
+        ("web01 → debian-12: 4.5 GB/s, ready (really)!", None),
+        ("52:54:00:12:34 at 12:30, {x} 10.0.0.5/24", None),
+        ("00:de:ad", "00:|de:|ad"),
+        ("- one\n+ two\n= three\n> four", "\\- one\n\\+ two\n=| three\n\\> four"),
+        ("1. one\n12) two", "1\\. one\n12\\) two"),
+        (":smile: ;) <3", ":|smile: ;|) &lt;|3"),
+        ("https://evil.example www.evil.example", "https:|//evil.example www\\.evil.example"),
+        ("evil.com/x tel:123", "evil.|com/x tel:|123"),
+        ("@all me@evil.example", "@|all me@|evil.example"),
+        ("a_b *c* ~d #e $f$", "a\\_b \\*c\\* ~|d #|e &#36;f&#36;"),
+        ("\\server &lt; <@a>", "\\|server &|lt; &lt;|@|a>"),
+    ],
+)
+def test_only_what_would_be_more_than_text_is_escaped(text: str, markdown: str | None) -> None:
+    """A stroke is the space without width."""
+    assert escaped(text, 100).replace("\u200b", "|") == (markdown or text)
+
+
+def test_spaces_make_no_code(server: Mattermost, bot: Driver) -> None:
+    message = Message("x", lines=("    one", "\n    two", "three"), facts=(("n", "v\n    w"),))
+    post = server.posts[bot.post(CHANNEL, message)]
+    assert mattermost.active(post) == []
+    assert mattermost.read(post)[1:] == ["one\n\ntwo\nthree", "n", "v\nw"]
 
 
 # --- settings -------------------------------------------------------------------------------------

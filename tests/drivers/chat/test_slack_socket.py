@@ -134,7 +134,7 @@ def test_when_slack_wants_another_connection_there_is_one(server: slack.Slack, b
 def test_f050_a_connection_that_breaks_is_made_again(server: slack.Slack, bot: Slack) -> None:
     with Listener(bot) as listener:
         server.connection().drop()
-        again = server.connection(30)
+        again = server.connection(10)
         again.send(slack.envelope("e-1", server.command("status")))
         assert listener.heard.get(timeout=5).once == "e-1"
 
@@ -171,5 +171,6 @@ def test_t098_a_socket_leads_nowhere_else(
     """What Slack says is trusted no further than this."""
     calls = slack_socket.Api(api, "127.0.0.0/8")
     monkeypatch.setattr(calls, "call", lambda *_: {"url": url})
+    stops = iter([False] * 20)
     with pytest.raises(PowerRefused):
-        slack_socket.listen(calls, "xapp", lambda *_: None, lambda: False)
+        slack_socket.listen(calls, "xapp", lambda *_: None, lambda: next(stops, True))

@@ -8,6 +8,7 @@ the command is the example of developers.mattermost.com/integrate/slash-commands
 from __future__ import annotations
 
 import base64
+import html
 import itertools
 import json
 import re
@@ -236,18 +237,30 @@ def _markdowns(post: Json) -> Iterator[str]:
             yield from (field["title"], field["value"])
 
 
-# Of the server's and the web client's Markdown; a backslash before a sign makes it text.
-_ACTIVE = [
-    re.compile(form, re.DOTALL)
+# As the web client has it: github.com/mattermost/marked, lib/marked.js. A backslash helps these
+# signs alone, and one before a letter is a backslash.
+_ESCAPE = re.compile(r"\\([`*{}\[\]()#+\-.!_>|~]|\\(?!\w))")
+_MARKUP = [
+    re.compile(form, re.DOTALL | re.IGNORECASE)
     for form in (
-        r"(?<![\w])@[a-z0-9.\-_]+", r"~[a-z0-9]\S*", r"\*\*.+?\*\*", r"\*\S.*?\*", r"__.+?__",
-        r"_\S.*?_(?!\w)", r"~~.+?~~", r"(`+)[^`].*?\1", r":[a-z0-9_+-]+:", r"https?://\S+",
-        r"www\.\S+", r"!?\[[^\]]*\]\([^)]+\)", r"<[a-z]+:[^\s>]+>", r"<!\w+>", r"<@\w+>",
-        r"#[a-z]\w+", r"\$\S.*?\$", r"&[a-z#0-9]+;", r"[\w.]+@[\w.]+\.\w+",
+        r"<(?:[^ >]+(?:@|:/)|www\d{0,3}\.)[^ >]+>", r"</?[a-z][\w:-]*[^>]*>", r"<![a-z]+[^>]*>",
+        r"!?\[[^\]]*\]\([^)]+\)", r"(__|\*\*).+?\1", r"_\S.*?_(?!\w)", r"\*[^\s*].*?\*",
+        r"~~\S.*?~~", r"(`+)[^`].*?\1", r"[a-z][a-z\d.+-]*:(?:/{1,3}\S|[a-z%]\S)",
+        r"www\d{0,3}\.\S", r"(?<![\w.-])[\w.-]+\.[^\W\d_]{2,4}/\S", r"\$[^$\n]+\$(?!\w)",
+        r"&#?\w+;",
     )
 ]  # fmt: skip
-_AT_LINE_START = re.compile(r" {4}\S| {0,3}(#{1,6} |>|[-*+] |\d+[.)] |\||={3,}|-{3,})")
-_MENTION = re.compile(r"@[a-z0-9.\-_:]+", re.IGNORECASE)
+_AT_LINE_START = re.compile(
+    r" {4}\S|(?: *[-*_]){3,} *(?:\n|$)| *#{1,6} +\S| *>.| *(?:[*+-]|\d+[.)]) +\S|={2,}|-{2,}"
+    r"|```|~~~"
+)
+# What is looked for in the text that is left: by the clients' text_formatting, and for mentions by
+# the server's app/notification.go.
+_LOOKED_FOR = re.compile(
+    r"@[a-z0-9.\-_:]+|:(?!\d\d:)[a-z0-9_+-]+:|(?<!\w)#[^\W\d_][\w.-]*|(?<!\w)~[a-z0-9]+"
+    r"|[:;]-?[)(\]dops/|$@](?!\w)|</?3|<[@!]\w+>|[\w.]+@[\w.]+\.\w+",
+    re.IGNORECASE,
+)
 
 
 def seen(markdown: str) -> tuple[str, list[str]]:
@@ -256,7 +269,7 @@ def seen(markdown: str) -> tuple[str, list[str]]:
     if fence and not re.search(rf"^{fence[2]}`* *$", fence[3], re.MULTILINE):
         before, after = seen(fence[1]), seen(fence[4])
         return before[0] + fence[3] + after[0], before[1] + after[1]
-    # As the client finds them: without a look at backslashes, which part any two stars of a text.
+    # Our own title. Without a look at backslashes: any two stars would end it.
     bold = re.match(r"\*\*(.+?)\*\*(?!\*)(.*)", markdown, re.DOTALL)
     if bold:
         first, rest = seen(bold[1]), seen(bold[2])
@@ -265,11 +278,12 @@ def seen(markdown: str) -> tuple[str, list[str]]:
     while at < len(markdown):
         if at == 0 or markdown[at - 1] == "\n":
             found += [m[0] for m in [_AT_LINE_START.match(markdown, at)] if m]
-        escape = re.compile(r"\\([!-/:-@\[-`{-~])").match(markdown, at)
-        if escape:
+        if escape := _ESCAPE.match(markdown, at):
             text, at = text + escape[1], escape.end()
             continue
-        found += [m[0] for m in (form.match(markdown, at) for form in _ACTIVE) if m]
+        if entity := re.compile("&lt;|&#36;").match(markdown, at):
+            text, at = text + html.unescape(entity[0]), entity.end()
+            continue
+        found += [m[0] for m in (form.match(markdown, at) for form in _MARKUP) if m]
         text, at = text + markdown[at], at + 1
-    # The server looks for mentions in the text that is left, backslashes or not.
-    return text, found + _MENTION.findall(text)
+    return text, found + [m[0] for m in _LOOKED_FOR.finditer(text)]

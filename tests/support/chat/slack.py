@@ -25,7 +25,7 @@ BOT_TOKEN, APP_TOKEN = "xoxb-of-the-tests", "xapp-of-the-tests"
 TEAM, USER, CHANNEL = "T0DEPLOYER", "U0ALICE", "C0OPS"
 _USES = 5  # of one response_url
 _ALL_TEXT = 9597  # the most that was seen to be taken
-_SPECIAL = re.compile(r"<[^<>]*>")
+_SPECIAL = re.compile(r"<[^<>]*>|[<>]|&(?!amp;|lt;|gt;)")
 Json = dict[str, Any]
 
 
