@@ -59,7 +59,7 @@ class Place:
 
     channel: str
     message: str = ""
-    reply: str = ""
+    reply: str = field(default="", repr=False)  # it may hold a token
     public: bool = True
 
 
