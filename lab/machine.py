@@ -26,6 +26,11 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1bc")
 _PROBE_SECONDS = 12
 
 
+# With the gigabyte of translated code that QEMU keeps by itself, a guest that restarts may crawl
+# for many minutes: what it runs now overwrites what was translated before, page after page.
+TCG = "tcg,thread=multi,tb-size=192"
+
+
 @dataclass(frozen=True)
 class DiskSpec:
     """A virtio disk; an existing file is taken as it is, a missing one is made."""
@@ -67,7 +72,7 @@ class Machine:
     cd: Path | None = None
     memory_mib: int = 1536
     network_first: bool = True  # as with a boot override; else the disks come first
-    accelerator: str = "tcg,thread=multi"
+    accelerator: str = TCG
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -245,8 +250,8 @@ def best_accelerator(cache: Path) -> str:
     """`kvm` when it really boots our firmware, else TCG; asked once, remembered in `cache`."""
     if not cache.exists():
         cache.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_text("kvm" if _kvm_boots(cache.parent) else "tcg,thread=multi")
-    return cache.read_text().strip()
+        cache.write_text("kvm" if _kvm_boots(cache.parent) else "tcg")
+    return "kvm" if cache.read_text().strip() == "kvm" else TCG
 
 
 def _kvm_boots(folder: Path) -> bool:
