@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -13,7 +15,7 @@ from sqlalchemy import text
 from deployer.settings import Settings
 from tests.support import faults
 from tests.support.fleet import Fleet, broken_promises, wrong_deeds
-from tests.support.live import Child, LiveService, until
+from tests.support.live import HOST, Child, LiveService, until
 
 on_postgresql = pytest.mark.parametrize(
     "backend", [pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
@@ -108,6 +110,30 @@ def test_f030_any_of_a_service_and_three_workers_is_killed(
     live, workers = crowd
     fleet = _kill_again_and_again(live, rounds, seed=rounds, workers=workers)
     _check_all(live, fleet)
+
+
+@on_postgresql
+@pytest.mark.parametrize("what", ["boot_once", "cycle"])
+def test_f032_a_worker_that_was_paused_past_its_lease_changes_nothing_any_more(
+    crowd: tuple[LiveService, list[Child]], what: str
+) -> None:
+    live, (paused, other, _) = crowd
+    live.start()
+    live.knows({**HOST, "power": {"driver": "fake", "name": "switch"}})
+    paused.launch(faults.long_power_and_short_leases)
+    id_ = live.queues()
+    until(lambda: what in live.told("switch"), 20, "the switch has acted")
+    os.kill(paused.process.pid, signal.SIGSTOP)
+    try:
+        other.launch(faults.long_power_and_short_leases)
+        judged = "effect_interrupted" if what == "cycle" else "power.cycle"
+        until(lambda: judged in live.events(id_), 40, lambda: str(live.events(id_)))
+        before = live.history(id_)
+    finally:
+        os.kill(paused.process.pid, signal.SIGCONT)
+    time.sleep(4)  # what it had in hand, and a lease that it may believe to have
+    assert live.history(id_) == before
+    assert live.state(id_) == "booting" and live.told("switch").count("cycle") == 1
 
 
 def test_f030_an_armed_deployment_keeps_its_expiry_and_its_script_over_a_kill(

@@ -96,6 +96,19 @@ def slow_power_and_short_leases() -> None:
     Fake._act = slow  # type: ignore[method-assign]
 
 
+def long_power_and_short_leases() -> None:
+    """A power switch has acted long before it says so: time enough to be paused in between."""
+    engine._LEASE, engine._LEASE_SECONDS = timedelta(seconds=4), 1.0
+    act = Fake._act
+
+    def slow(self: Fake, what: str) -> str:
+        said = act(self, what)
+        time.sleep(2)
+        return said
+
+    Fake._act = slow  # type: ignore[method-assign]
+
+
 def other_migrations(folder: Path) -> partial[None]:
     """Run with the migrations of another version, from `folder`."""
     return partial(_other_migrations, folder)
