@@ -109,13 +109,17 @@ def service(parts: Parts, clock: Clock) -> Iterator[Service]:
         yield service
 
 
+@pytest.fixture(autouse=True)
+def patient_chats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that come late are a test of their own: this machine may have other work to do."""
+    monkeypatch.setattr("deployer.web.chat._PATIENCE", 60)
+
+
 @pytest.fixture
 def chat(service: Service, monkeypatch: pytest.MonkeyPatch) -> Chat:
     """A chat of the service's, on a platform that every test has for itself."""
     driver = signed.fresh()
     monkeypatch.setitem(CHAT_DRIVERS, "signed", driver)
-    # Answers that come late are a test of their own; here the machine may have other work to do.
-    monkeypatch.setattr("deployer.web.chat._PATIENCE", 60)
     ok(service.api.post("/api/v1/secrets", json={"name": "chat-key", "value": spoken.KEY}))
     chat = Chat(service, driver)
     chat.receiver()
