@@ -11,7 +11,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
+# The settings that say where BMCs, and where chats and other receivers, may be.
 POWER = "DEPLOYER_POWER_NETWORKS"
+RECEIVERS = "DEPLOYER_CHAT_NETWORKS"
 
 
 def addresses(host: str, port: int, networks: str, setting: str = POWER) -> list[str]:

@@ -51,6 +51,10 @@ class Person:
     user: str
     shown: str = ""
 
+    def at(self, platform: str) -> str:
+        """The identity in one line, for the audit trail."""
+        return " ".join(filter(None, (platform, self.tenant, self.user)))
+
 
 @dataclass(frozen=True)
 class Place:
@@ -160,7 +164,7 @@ class ChatDriver(ABC):
         """A new message, in the thread of another one if said; returns its id."""
 
     def edit(self, channel: str, id_: str, message: Message) -> None:
-        """The message becomes another one."""
+        """The message becomes another one. Only called where `edits`."""
         raise NotImplementedError(f"{self.name} cannot change a message")
 
     def listen(self, hear: Callable[[Heard], None], stop: Callable[[], bool]) -> None:

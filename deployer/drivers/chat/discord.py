@@ -16,7 +16,7 @@ from deployer import __version__
 from deployer.core.chat import Message
 from deployer.core.profiles import SecretRef
 from deployer.core.text import MASK, printable
-from deployer.drivers import http, tls
+from deployer.drivers import http, reach, tls
 from deployer.drivers.chat.base import ChatDriver, ChatSettings, Heard, Request, Response
 from deployer.drivers.chat.busy import busy
 from deployer.drivers.chat.discord_embed import label, payload
@@ -128,7 +128,7 @@ class Discord(ChatDriver):
         headers |= {} if token else {"Authorization": f"Bot {secret}"}
         shown = f"/api/v10{path.replace('{}', MASK)}"
         with http.Client(
-            self.settings.api, True, self.context.networks, _LIMITS, "DEPLOYER_CHAT_NETWORKS"
+            self.settings.api, True, self.context.networks, _LIMITS, reach.RECEIVERS
         ) as client:
             reply = client.request(
                 method, f"/api/v10{path.replace('{}', token)}", headers=headers,

@@ -9,11 +9,10 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from deployer.core.text import MASK, printable
-from deployer.drivers import tls
+from deployer.drivers import reach, tls
 from deployer.drivers.chat.base import Busy
 from deployer.drivers.chat.busy import busy
 from deployer.drivers.http import Client, Limits, Reply
-from deployer.drivers.notify.base import NETWORKS
 from deployer.errors import DriverError, DriverRefused
 
 USUAL_SECONDS = 15.0
@@ -39,7 +38,7 @@ class Homeserver:
         seconds = seconds or USUAL_SECONDS
         limits = Limits(seconds, seconds, most, requests=1)
         raw = b"" if method == "GET" else json.dumps(body or {}, ensure_ascii=False).encode()
-        with Client(self.origin, self._verify, self._networks, limits, NETWORKS) as client:
+        with Client(self.origin, self._verify, self._networks, limits, reach.RECEIVERS) as client:
             reply = client.request(method, asked, headers=headers, body=raw)
         said = _parsed(reply.body)
         if reply.status != 200:

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from deployer.drivers.chat.base import Busy, Heard
+from deployer.drivers.chat.base import Heard
 from deployer.drivers.chat.matrix_calls import Homeserver, part
 from deployer.drivers.chat.matrix_sync import Me, batch_of, heard, invited, said_in
+from deployer.drivers.chat.pause import Pause
 from deployer.errors import DriverError, DriverRefused
 
 # How long the homeserver keeps a question open; it takes us that long to stop, too.
 _POLL_SECONDS = 10.0
 # At most so many messages a room in one answer, of 64 KiB each.
 _EVENTS, _ANSWER_BYTES = 50, 16 * 1024 * 1024
-_FIRST_PAUSE, _LONGEST_PAUSE, _LOOK = 1.0, 60.0, 0.2
 # How long we believe that nobody else is in a room.
 _ALONE_SECONDS = 60.0
 
@@ -29,7 +29,7 @@ def listen(
     stop: Callable[[], bool],
 ) -> None:  # fmt: skip
     """Until `stop`; DriverRefused when we may not ask at all."""
-    pause = _Pause(stop)
+    pause = Pause(stop)
     while not stop():
         try:
             me = _me(home, prefix)
@@ -62,9 +62,7 @@ class _Ear:
     me: Me
     _alone: dict[str, tuple[float, bool]] = field(default_factory=dict)
 
-    def listen(
-        self, hear: Callable[[Heard], None], stop: Callable[[], bool], pause: _Pause
-    ) -> None:
+    def listen(self, hear: Callable[[Heard], None], stop: Callable[[], bool], pause: Pause) -> None:
         """What is said after this call."""
         since = self._ask(None)[0]
         while not stop():
@@ -121,21 +119,3 @@ class _Ear:
             alone = isinstance(joined, dict) and len(joined) == 2
             self._alone[room] = (time.monotonic() + _ALONE_SECONDS, alone)
         return alone
-
-
-@dataclass
-class _Pause:
-    """After an error, longer each time, or as long as we are told."""
-
-    stop: Callable[[], bool]
-    next: float = field(default_factory=lambda: _FIRST_PAUSE)
-
-    def is_over(self) -> None:
-        self.next = _FIRST_PAUSE
-
-    def after(self, error: DriverError) -> None:
-        seconds = error.wait.total_seconds() if isinstance(error, Busy) else self.next
-        self.next = min(self.next * 2, _LONGEST_PAUSE)
-        until = time.monotonic() + seconds
-        while not self.stop() and time.monotonic() < until:
-            time.sleep(min(_LOOK, max(0.0, until - time.monotonic())))

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, Field, model_validator
 from deployer.core.chat import Message
 from deployer.core.profiles import SecretRef
 from deployer.core.text import printable
-from deployer.drivers import tls
+from deployer.drivers import reach, tls
 from deployer.drivers.chat.base import (
     ChatDriver,
     ChatSettings,
@@ -37,7 +37,6 @@ from deployer.drivers.chat.mattermost_posts import drawn, sealed, spoken
 from deployer.drivers.http import Client, Limits, Reply
 from deployer.errors import DriverError, DriverRefused, Invalid, Unauthorized
 
-_NETWORKS = "DEPLOYER_CHAT_NETWORKS"
 _LIMITS = Limits(request_seconds=10, total_seconds=25, body_bytes=1024 * 1024, requests=4)
 _API, _HOOKS = "/api/v4", "/hooks/commands"
 _HOOK = re.compile(rf".*{_HOOKS}/([a-z0-9]{{26}})", re.DOTALL)
@@ -181,7 +180,9 @@ class Mattermost(ChatDriver):
 
     def _client(self) -> Client:
         settings = self.settings
-        return Client(settings.api, settings.verify, self.context.networks, self.limits, _NETWORKS)
+        return Client(
+            settings.api, settings.verify, self.context.networks, self.limits, reach.RECEIVERS
+        )
 
     def _asked(self, client: Client, method: str, path: str, given: Any = None) -> Any:
         headers = {"Authorization": f"Bearer {self.context.secret(self.settings.bot_token)}"}

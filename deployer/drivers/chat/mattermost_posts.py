@@ -12,6 +12,7 @@ from typing import Any
 
 from deployer.core.chat import SIGNS, Button, Message, Tone, fit
 from deployer.core.text import printable
+from deployer.drivers.chat.units import fit_pieces
 
 # A post may have 16,383 characters, and 4,000 where the database is an old MySQL.
 _TITLE, _TEXT, _TYPES, _VALUE, _ALL = 1000, 4000, 1500, 2000, 8000
@@ -124,12 +125,4 @@ def escaped(text: str, most: int) -> str:
         "\\" * (at in marks) + _ENTITIES.get(letter, letter) + _NO_WIDTH * (at in parted)
         for at, letter in enumerate(shown)
     ]
-    if sum(map(len, pieces)) <= most:
-        return "".join(pieces) or "…"
-    kept, room = [], most - 1
-    for piece in pieces:
-        room -= len(piece)
-        if room < 0:
-            break
-        kept.append(piece)
-    return "".join(kept).rstrip() + "…"
+    return fit_pieces(pieces, most) or "…"

@@ -9,6 +9,7 @@ from typing import Any
 
 from deployer.core.chat import SIGNS, Button, Message, fit, plain_text
 from deployer.core.text import printable
+from deployer.drivers.chat.units import fit_pieces, units
 
 _HEADER, _TEXT, _TYPES, _FIELD, _LABEL = 150, 3000, 2000, 2000, 75  # characters
 _FIELDS, _BUTTONS = 10, 25  # of one block
@@ -49,7 +50,7 @@ def _facts(facts: tuple[tuple[str, str], ...], room: int) -> Iterator[Block]:
     fields: list[Block] = []
     for name, value in facts[:_MOST_FIELDS]:
         field = _plain(f"{fit(name, 100)}\n{value}", _FIELD)
-        room -= _length(field["text"])
+        room -= units(field["text"])
         if room < 0:
             break
         fields.append(field)
@@ -91,20 +92,7 @@ def _cut(text: str, most: int, escapes: dict[str, str] = _ESCAPES) -> str:
     """At most `most` characters as Slack counts them, and never nothing, which it refuses; one
     that is escaped stays whole."""
     pieces = [escapes.get(character, character) for character in printable(text, most)]
-    if sum(map(_length, pieces)) <= most:
-        return "".join(pieces) if text.strip() else "…"
-    kept, room = [], most - 1
-    for piece in pieces:
-        room -= _length(piece)
-        if room < 0:
-            break
-        kept.append(piece)
-    return "".join(kept).rstrip() + "…"
-
-
-def _length(text: str) -> int:
-    """In units of UTF-16: no way to count finds more."""
-    return len(text.encode("utf-16-le")) // 2
+    return fit_pieces(pieces, most, units) if text.strip() else "…"
 
 
 def _size(part: Any) -> int:
@@ -114,4 +102,4 @@ def _size(part: Any) -> int:
     if not isinstance(part, dict):
         return 0
     text = part.get("text")
-    return (_length(text) if isinstance(text, str) else 0) + sum(map(_size, part.values()))
+    return (units(text) if isinstance(text, str) else 0) + sum(map(_size, part.values()))

@@ -19,7 +19,6 @@ from deployer.drivers.chat.busy import busy
 from deployer.drivers.http import Reply
 from deployer.errors import DriverError, DriverRefused
 
-_NETWORKS = "DEPLOYER_CHAT_NETWORKS"
 _SECONDS = 10
 _BROKEN = (OSError, HTTPException, ValueError, SlackClientError)
 _WAIT = {"ratelimited", "rate_limited", "message_limit_exceeded"}
@@ -78,7 +77,7 @@ class Api:
         parts = urlsplit(url)
         if proxy is None:
             port = parts.port or (443 if parts.scheme in ("https", "wss") else 80)
-            reach.addresses(parts.hostname or "", port, self.networks, _NETWORKS)
+            reach.addresses(parts.hostname or "", port, self.networks, reach.RECEIVERS)
 
     def _is_slack(self, url: str) -> bool:
         ours = urlsplit(self.origin)

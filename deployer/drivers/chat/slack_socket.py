@@ -21,6 +21,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 
 from deployer.drivers.chat.base import Busy
+from deployer.drivers.chat.pause import rest
 from deployer.drivers.chat.slack_calls import Api
 from deployer.errors import DriverError, DriverRefused
 from deployer.observe import log
@@ -47,7 +48,7 @@ def listen(api: Api, app_token: str, take: Take, stop: Callable[[], bool]) -> No
                 wait = max(wait, error.wait.total_seconds())
         if time.monotonic() - began > _LONGEST_WAIT:
             wait = _FIRST_WAIT
-        _sleep(wait, stop)
+        rest(wait, stop)
         wait = min(2 * wait, _LONGEST_WAIT)
 
 
@@ -123,9 +124,3 @@ def _request_in(message: str) -> SocketModeRequest | None:
         return SocketModeRequest.from_dict(json.loads(message))
     except (ValueError, TypeError):
         return None
-
-
-def _sleep(seconds: float, stop: Callable[[], bool]) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not stop():
-        time.sleep(_LOOK)

@@ -23,7 +23,7 @@ from deployer.core.chat import Message, Tone, fit
 from deployer.core.chat_commands import LONGEST
 from deployer.core.profiles import SecretRef
 from deployer.core.text import MASK, Line, printable
-from deployer.drivers import tls
+from deployer.drivers import reach, tls
 from deployer.drivers.chat.base import (
     SIGNED_WITHIN,
     ChatDriver,
@@ -37,7 +37,6 @@ from deployer.drivers.chat.base import (
 from deployer.drivers.chat.busy import busy
 from deployer.drivers.chat.teams_cards import activity
 from deployer.drivers.http import Client, Limits, Reply
-from deployer.drivers.notify.base import NETWORKS
 from deployer.errors import DriverError, DriverRefused, Invalid, Unauthorized
 
 _LIMITS = Limits(request_seconds=15, total_seconds=20, body_bytes=64 * 1024, requests=1)
@@ -155,7 +154,7 @@ class Teams(ChatDriver):
         body = activity(message, self.settings.name)
         try:
             with Client(
-                api, self.settings.verify, self.context.networks, self.limits, NETWORKS
+                api, self.settings.verify, self.context.networks, self.limits, reach.RECEIVERS
             ) as client:
                 reply = client.request(
                     "POST", target, headers={"Content-Type": _JSON}, body=body, once=True

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deployer.core.text import MASK, printable
-from deployer.drivers import http
+from deployer.drivers import http, reach
 from deployer.drivers.chat.busy import busy
 from deployer.errors import DriverError, DriverRefused
 
@@ -47,7 +47,7 @@ class Bot:
         """What stands under `result` in its answer."""
         shown = f"/bot{MASK}/{method}"
         limits = http.Limits(request_seconds=seconds, total_seconds=2 * seconds, requests=5)
-        with http.Client(self.api, True, self.networks, limits, "DEPLOYER_CHAT_NETWORKS") as client:
+        with http.Client(self.api, True, self.networks, limits, reach.RECEIVERS) as client:
             reply = client.request(
                 "POST", f"/bot{self.token}/{method}", body=json.dumps(given).encode(), shown=shown
             )

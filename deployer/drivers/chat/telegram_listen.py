@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
 
-from deployer.drivers.chat.base import Busy, Heard
+from deployer.drivers.chat.base import Heard
+from deployer.drivers.chat.pause import Pause
 from deployer.drivers.chat.telegram_calls import SECONDS, Bot
 from deployer.drivers.chat.telegram_updates import Update
 from deployer.errors import DriverError, DriverRefused
 
 # How long Telegram keeps a question open; it takes us that long to stop, too.
 _POLL_SECONDS, _MOST = 10, 20
-_FIRST_PAUSE, _LONGEST_PAUSE, _LOOK = 1.0, 60.0, 0.2
 
 
 def listen(
     bot: Bot, username: str, hear: Callable[[Heard], None], stop: Callable[[], bool]
 ) -> None:
     """Until `stop`; DriverRefused when we may not ask at all."""
-    after, pause = 0, _FIRST_PAUSE
+    after, pause = 0, Pause(stop)
     while not stop():
         try:
             updates = _updates(bot, after, _POLL_SECONDS)
         except DriverRefused:
             raise
         except DriverError as error:
-            _rest(error.wait.total_seconds() if isinstance(error, Busy) else pause, stop)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            pause.after(error)
             continue
-        pause = _FIRST_PAUSE
+        pause.is_over()
         for id_, update in updates:
             if stop():
                 break
@@ -67,9 +65,3 @@ def _understood(said: dict[str, Any]) -> Update | None:
         return Update.model_validate(said)
     except ValidationError:
         return None
-
-
-def _rest(seconds: float, stop: Callable[[], bool]) -> None:
-    until = time.monotonic() + seconds
-    while not stop() and time.monotonic() < until:
-        time.sleep(min(_LOOK, max(0.0, until - time.monotonic())))

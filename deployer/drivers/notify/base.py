@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 from deployer.core.chat import Message, fit
 from deployer.core.profiles import SecretRef
 from deployer.core.text import printable
+from deployer.drivers import calls, reach
+from deployer.drivers.calls import Call
 from deployer.drivers.chat.base import ChatSettings, Context
-
-NETWORKS = "DEPLOYER_CHAT_NETWORKS"
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class NotifyDriver(ABC):
     @abstractmethod
     def send(self, notice: Notice) -> str:
         """Returns a line for whoever asks what became of it, such as the answer's status."""
+
+    def called(self, call: Call) -> str:
+        """Such a line, for those that send by one HTTP request; `settings.verify` is heeded."""
+        status = calls.send(call, self.context.networks, reach.RECEIVERS, self.settings.verify)
+        return f"{call.told}: {status}"
 
 
 def body_of(notice: Notice) -> bytes:

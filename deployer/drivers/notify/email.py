@@ -21,7 +21,7 @@ from deployer.core.profiles import Port, SecretRef
 from deployer.core.text import Line, printable
 from deployer.drivers import reach
 from deployer.drivers.chat.base import ChatSettings
-from deployer.drivers.notify.base import NETWORKS, Notice, NotifyDriver, in_lines
+from deployer.drivers.notify.base import Notice, NotifyDriver, in_lines
 from deployer.drivers.power.base import Address
 from deployer.drivers.tls import Pin, Verify, context, fingerprint
 from deployer.errors import DriverError, DriverRefused
@@ -168,7 +168,7 @@ class _Server(smtplib.SMTP):
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         """As smtplib's own, which would look the name up by itself."""
-        allowed = reach.addresses(host, port, self._networks, NETWORKS)
+        allowed = reach.addresses(host, port, self._networks, reach.RECEIVERS)
         connection = _connected(allowed, port, timeout)
         self._same = connection.dup()  # TLS takes the other one over
         if self._settings.tls != "tls":

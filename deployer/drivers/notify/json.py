@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from deployer.core.effects import HeaderName
 from deployer.core.profiles import HttpUrl, SecretRef
-from deployer.drivers import calls, tls
+from deployer.drivers import tls
 from deployer.drivers.calls import Call
 from deployer.drivers.chat.base import ChatSettings
-from deployer.drivers.notify.base import NETWORKS, Notice, NotifyDriver, body_of, url_of
+from deployer.drivers.notify.base import Notice, NotifyDriver, body_of, url_of
 from deployer.errors import DriverRefused
 
 HeaderValue = Annotated[str, Field(pattern=r"^[ -~]{0,1000}$")]
@@ -54,8 +54,7 @@ class Json(NotifyDriver):
         call = Call(
             "POST", url, {"Idempotency-Key": notice.id, **headers}, body_of(notice), secret=secret
         )
-        status = calls.send(call, self.context.networks, NETWORKS, self.settings.verify)
-        return f"{call.told}: {status}"
+        return self.called(call)
 
 
 DRIVER = Json

@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 
 from deployer.core.chat import Message, Tone, fit, plain_text
 from deployer.core.profiles import SecretRef
-from deployer.drivers import calls, tls
+from deployer.drivers import tls
 from deployer.drivers.calls import Call
 from deployer.drivers.chat.base import ChatSettings
-from deployer.drivers.notify.base import NETWORKS, Notice, NotifyDriver, in_lines
+from deployer.drivers.notify.base import Notice, NotifyDriver, in_lines
 
 # server.go of ntfy 2: a topic's name; a message longer than 4096 bytes becomes an attachment, and
 # the JSON around it may be twice as long.
@@ -68,7 +68,7 @@ class Ntfy(NotifyDriver):
             "tags": [*([_TAGS[tone]] if tone in _TAGS else []), *settings.tags],
         })  # fmt: skip
         call = Call("POST", f"{settings.server}/", headers, body)
-        return f"{call.told}: {calls.send(call, self.context.networks, NETWORKS, settings.verify)}"
+        return self.called(call)
 
 
 def _text(message: Message) -> str:

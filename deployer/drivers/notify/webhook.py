@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from deployer.core.profiles import HttpUrl, SecretRef
-from deployer.drivers import calls, standard_webhooks, tls
+from deployer.drivers import standard_webhooks, tls
 from deployer.drivers.calls import Call
 from deployer.drivers.chat.base import ChatSettings
-from deployer.drivers.notify.base import NETWORKS, Notice, NotifyDriver, body_of, url_of
+from deployer.drivers.notify.base import Notice, NotifyDriver, body_of, url_of
 
 
 class WebhookSettings(ChatSettings):
@@ -32,7 +32,7 @@ class Webhook(NotifyDriver):
         headers = standard_webhooks.headers(key, notice.id, datetime.now(UTC), body)
         url, hidden = url_of(settings.url, self.context)
         call = Call("POST", url, headers, body, secret=hidden)
-        return f"{call.told}: {calls.send(call, self.context.networks, NETWORKS, settings.verify)}"
+        return self.called(call)
 
 
 DRIVER = Webhook

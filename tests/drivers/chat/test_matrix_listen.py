@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from deployer.drivers.chat import matrix_listen
+from deployer.drivers.chat import matrix_listen, pause
 from deployer.drivers.chat.base import Heard, Person, Place
 from deployer.drivers.chat.matrix import Matrix
 from deployer.errors import DriverRefused
@@ -24,8 +24,8 @@ MENTION: dict[str, Any] = {"m.mentions": {"user_ids": [BOT]}}
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matrix_listen, "_FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(matrix_listen, "_LOOK", 0.01)
+    monkeypatch.setattr(pause, "_FIRST", 0.02)
+    monkeypatch.setattr(pause, "_LOOK", 0.01)
     monkeypatch.setattr(matrix_listen, "_POLL_SECONDS", 0.1)
     monkeypatch.setattr(matrix_listen, "_ANSWER_BYTES", 100_000)
 
@@ -351,9 +351,9 @@ def test_pauses_get_longer_and_end_with_the_fault(
         time.sleep(seconds)
 
     clock = SimpleNamespace(monotonic=time.monotonic, sleep=sleep)
-    monkeypatch.setattr(matrix_listen, "time", clock)
-    monkeypatch.setattr(matrix_listen, "_LOOK", 100.0)
-    monkeypatch.setattr(matrix_listen, "_LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(pause, "time", clock)
+    monkeypatch.setattr(pause, "_LOOK", 100.0)
+    monkeypatch.setattr(pause, "_LONGEST", 0.1)
     home.faults += [Answer(503)] * 5
     with listening(home):
         first = len(slept)

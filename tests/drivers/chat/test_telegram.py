@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from deployer.core.chat import Bar, Button, Message, Tone
 from deployer.core.text import printable
+from deployer.drivers.chat import pause, telegram_calls, telegram_listen, telegram_text
 from deployer.drivers.chat import telegram as telegram_driver
-from deployer.drivers.chat import telegram_calls, telegram_listen, telegram_text
 from deployer.drivers.chat.base import Busy, Heard, Person, Place, Request, Response
 from deployer.errors import DriverError, DriverRefused, Unauthorized
 from tests.support.chat.examples import EXAMPLES
@@ -514,7 +514,7 @@ class Listening:
 @pytest.fixture
 def asking(telegram: Telegram, monkeypatch: pytest.MonkeyPatch) -> Driver:
     monkeypatch.setattr(telegram_listen, "_POLL_SECONDS", 0.2)
-    monkeypatch.setattr(telegram_listen, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(pause, "_FIRST", 0.05)
     return telegram.driver(called=False)
 
 
