@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from statistics import median
 
@@ -13,7 +14,7 @@ from deployer.observe import log
 from deployer.services import deployments, flow, netboot, network_boot
 from deployer.services.parts import Parts
 from deployer.store import deployments as store
-from deployer.store.tables import Deployment
+from deployer.store.tables import Deployment, HistoryEntry
 
 _BATCH = 100
 _USUAL_FROM = 20
@@ -65,8 +66,13 @@ def _expire_one(parts: Parts, id_: str) -> bool:
         return moved
 
 
-def explanation(session: Session, deployment: Deployment, now: datetime) -> Explanation:
-    history = store.history(session, deployment.id)
+def explanation(
+    session: Session, deployment: Deployment, now: datetime,
+    history: Sequence[HistoryEntry] | None = None,
+) -> Explanation:  # fmt: skip
+    """`history`, if it is at hand."""
+    if history is None:
+        history = store.history(session, deployment.id)
     return explain(
         State(deployment.state), [(line.at, line.event) for line in history],
         deployment.state_since, now, details={line.event: line.detail for line in history},

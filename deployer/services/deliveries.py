@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -97,23 +97,6 @@ def _order(
 
 
 # --- sent -------------------------------------------------------------------------------------
-
-
-def take(parts: Parts, room: int) -> list[str]:
-    """Ids of what is to be sent now, `room` at the most, each for another receiver; by nobody else
-    for the length of a lease."""
-    if room <= 0:
-        return []
-    now = parts.clock()
-    # Looked first: nearly always there is nothing, and writers wait for each other.
-    with parts.database.reading() as session:
-        if not store.due(session, now, room):
-            return []
-    with parts.database.writing() as session:
-        store.one_at_a_time(session)
-        ids = [each.id for each in store.due(session, now, room)]
-        store.take(session, ids, now + LEASE)
-    return ids
 
 
 @dataclass(frozen=True)
@@ -215,7 +198,11 @@ def tidy(parts: Parts) -> None:
         store.forget(session, now - KEPT)
 
 
-MAIL = Mail("delivery", LEASE, take, send, store.renew)
+def _due(session: Session, now: datetime, room: int) -> list[str]:
+    return [each.id for each in store.due(session, now, room)]
+
+
+MAIL = Mail("delivery", LEASE, _due, store.take, send, store.renew)
 
 
 # --- what people ask --------------------------------------------------------------------------

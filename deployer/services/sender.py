@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,21 +12,42 @@ from sqlmodel import Session
 
 from deployer.observe import log
 from deployer.services.parts import Parts
+from deployer.store import deliveries as store
 
 # Threads, nearly all of which wait for a receiver that is in trouble.
 _AT_ONCE = 32
 
 
+Until = Callable[[Session, Collection[str], datetime], None]
+
+
 @dataclass(frozen=True)
 class Mail:
-    """Something that can be sent: `take` says what is due, each for another receiver, and nobody
-    else takes it for the length of a lease; `send` tries one; `hold` says until when it is ours."""
+    """Something that can be sent: `due` says what, so much at the most, each for another receiver
+    to which nothing is being sent; `lease_out` makes it ours, for one try by `send`, until a moment
+    that `renew` puts off."""
 
     name: str
     lease: timedelta
-    take: Callable[[Parts, int], list[str]]
+    due: Callable[[Session, datetime, int], Sequence[str]]
+    lease_out: Until
     send: Callable[[Parts, str], None]
-    hold: Callable[[Session, Collection[str], datetime], None]
+    renew: Until
+
+    def take(self, parts: Parts, room: int) -> list[str]:
+        """Ids of what is to be sent now, `room` at the most; by nobody else for a lease."""
+        if room <= 0:
+            return []
+        now = parts.clock()
+        # Looked first: nearly always there is nothing, and writers wait for each other.
+        with parts.database.reading() as session:
+            if not self.due(session, now, 1):
+                return []
+        with parts.database.writing() as session:
+            store.one_at_a_time(session)
+            ids = list(self.due(session, now, room))
+            self.lease_out(session, ids, now + self.lease)
+        return ids
 
 
 class Sender:
@@ -67,10 +88,10 @@ class Sender:
         """What is in hand is nobody else's for another lease."""
         if held := self.in_hand:
             with self.parts.database.writing() as session:
-                self.mail.hold(session, held, self.parts.clock() + self.mail.lease)
+                self.mail.renew(session, held, self.parts.clock() + self.mail.lease)
 
     def hand_back(self) -> None:
         """What could not be ended; whoever comes next sends it, perhaps a second time."""
         if held := self.in_hand:
             with self.parts.database.writing() as session:
-                self.mail.hold(session, held, self.parts.clock())
+                self.mail.renew(session, held, self.parts.clock())

@@ -9,7 +9,14 @@ from sqlalchemy import delete, func, or_, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from deployer.store.tables import ApiToken, ChatHeard, ChatPerson, ChatThread, Receiver
+from deployer.store.tables import (
+    ApiToken,
+    ChatHeard,
+    ChatPerson,
+    ChatThread,
+    OneTimeCode,
+    Receiver,
+)
 
 # What the chat of `deployer chat try` is called: it is no receiver, and nobody is sent anything.
 TERMINAL = "terminal"
@@ -26,8 +33,17 @@ def first_time(session: Session, platform: str, once: str, now: datetime) -> boo
     return True
 
 
-def forget_heard(session: Session, before: datetime) -> None:
-    session.execute(delete(ChatHeard).where(col(ChatHeard.at) < before))
+def any_outdated(session: Session, heard_before: datetime, now: datetime) -> bool:
+    """Whether `forget` would find anything."""
+    heard = select(ChatHeard.once).where(col(ChatHeard.at) < heard_before)
+    codes = select(OneTimeCode.hash).where(col(OneTimeCode.expires_at) < now)
+    return any(session.exec(query.limit(1)).first() is not None for query in (heard, codes))
+
+
+def forget(session: Session, heard_before: datetime, now: datetime) -> None:
+    """What was heard before then, and codes that are good no more."""
+    session.execute(delete(ChatHeard).where(col(ChatHeard.at) < heard_before))
+    session.execute(delete(OneTimeCode).where(col(OneTimeCode.expires_at) < now))
 
 
 def person(session: Session, platform: str, tenant: str, user: str) -> ChatPerson | None:

@@ -41,7 +41,7 @@ def file(known: Server, noc: Other, fleet: Path, run: Run) -> Path:
 
 
 def tells(server: Server) -> None:
-    while ids := deliveries.take(server.parts, 10):
+    while ids := deliveries.MAIL.take(server.parts, 10):
         for id_ in ids:
             deliveries.send(server.parts, id_)
 

@@ -49,7 +49,7 @@ def answered(workspace: slack.Slack, count: int) -> dict[str, Any]:
 
 def turns(service: Service, count: int) -> None:
     for _ in range(count):
-        for id_ in threads.take(service.parts, 9):
+        for id_ in threads.MAIL.take(service.parts, 9):
             threads.update(service.parts, id_)
         service.clock.forward(seconds=4)
 

@@ -349,7 +349,7 @@ def test_of_several_workers_one_sends_it(service: Service, noc: Other) -> None:
 
     def worker() -> None:
         start.wait()
-        taken.extend(deliveries.take(service.parts, 100))
+        taken.extend(deliveries.MAIL.take(service.parts, 100))
 
     threads = [threading.Thread(target=worker) for _ in range(4)]
     [thread.start() for thread in threads]
@@ -363,7 +363,7 @@ def test_what_a_dead_worker_had_in_hand_is_anothers_after_its_lease(
     service.knows()
     knows_receiver(service, noc, when={"events": ["queued", "failed"]})
     fails(service, service.deploys())
-    (lost,) = deliveries.take(service.parts, 100)
+    (lost,) = deliveries.MAIL.take(service.parts, 100)
     assert service.tells() == 0, "one at a time for each receiver"
     service.clock.forward(seconds=31)
     assert service.tells() == 2

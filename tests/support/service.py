@@ -100,7 +100,7 @@ class Service:
     def tells(self) -> int:
         """Send what is due, as the worker would, until nothing is; how many tries it took."""
         tries = 0
-        while ids := deliveries.take(self.parts, 100):
+        while ids := deliveries.MAIL.take(self.parts, 100):
             for id_ in ids:
                 deliveries.send(self.parts, id_)
                 tries += 1

@@ -7,7 +7,7 @@ import secrets
 from datetime import timedelta
 from typing import Any, Literal
 
-from sqlalchemy import delete, update
+from sqlalchemy import update
 from sqlmodel import Session, col
 
 from deployer.errors import NotFound
@@ -15,7 +15,7 @@ from deployer.services.parts import Parts
 from deployer.store.tables import OneTimeCode
 
 Purpose = Literal["link", "confirm"]
-LIFETIME: dict[Purpose, timedelta] = {
+LIFETIME: dict[str, timedelta] = {
     "link": timedelta(minutes=10), "confirm": timedelta(minutes=5),
 }  # fmt: skip
 # No letters that look like others: it is typed by hand where a platform has no buttons.
@@ -29,7 +29,6 @@ def issue(
     """The code, as it is shown this once."""
     code = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
     now = parts.clock()
-    session.execute(delete(OneTimeCode).where(col(OneTimeCode.expires_at) < now))
     session.add(
         OneTimeCode(
             hash=_hash(code), purpose=purpose, token_id=token_id, data=data, created_at=now,
@@ -65,7 +64,7 @@ def _unknown(purpose: str) -> NotFound:
     remedy = (
         "run `deployer chat link` for a new one" if purpose == "link" else "ask for the act again"
     )
-    minutes = int(LIFETIME["link" if purpose == "link" else "confirm"].total_seconds() // 60)
+    minutes = int(LIFETIME[purpose].total_seconds() // 60)
     return NotFound(
         f"this code is unknown, was used, or is older than {minutes} minutes", remedy=remedy
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from sqlmodel import Session
 
@@ -21,15 +20,14 @@ from deployer.errors import (
 )
 from deployer.observe import log
 from deployer.services import people, receivers
-from deployer.services.chat import codes, verbs
+from deployer.services.chat import codes, looking, verbs
+from deployer.services.chat.speaker import Speaker
 from deployer.services.limit import Judged, RateLimit
 from deployer.services.parts import CHAT_DRIVERS, Parts
 from deployer.store import chats
 from deployer.store import people as people_store
 from deployer.store.tables import ApiToken, ChatPerson
 
-# As long as a platform may take to send something again.
-_REMEMBERED = timedelta(days=7)
 # Before each try of an answer that is late already.
 _PAUSES = (0.0, 1.0, 5.0)
 
@@ -84,7 +82,6 @@ class Ears:
         """What is said to it; None when it was heard before, so that nothing happens."""
         parts = self.parts
         with parts.database.writing() as session:
-            chats.forget_heard(session, parts.clock() - _REMEMBERED)
             if not chats.first_time(session, ear.driver.name, heard.once, parts.clock()):
                 log.info("chat_replay", receiver=ear.receiver)
                 return None
@@ -136,10 +133,10 @@ def _answer(
         return _link(parts, platform, heard, command.code)
     if token is None:
         # Whom we do not know learns nothing, whatever they are called (THREATS T093).
-        return verbs.help_(None)
+        return looking.introduction(None)
     if command.verb is Verb.UNLINK:
         return _unlink(parts, platform, heard, token)
-    return verbs.do(verbs.Speaker(parts, receiver, platform, token, heard), command)
+    return verbs.do(Speaker(parts, receiver, platform, token, heard), command)
 
 
 def _token_of(session: Session, parts: Parts, platform: str, heard: Heard) -> ApiToken | None:
@@ -179,6 +176,5 @@ def _unlink(parts: Parts, platform: str, heard: Heard, token: ApiToken) -> Messa
 def _audit(
     session: Session, parts: Parts, platform: str, heard: Heard, token: ApiToken, act: str
 ) -> None:
-    person = heard.person
-    target = " ".join(filter(None, (platform, person.tenant, person.user)))
+    target = heard.person.at(platform)
     people.audit(session, parts.clock(), token.name, act, target, target)

@@ -7,7 +7,7 @@ from sqlmodel import Session
 from deployer.core.chat import Message
 from deployer.core.ids import new_id
 from deployer.drivers.chat.base import Heard, Person, Place
-from deployer.services.chat import verbs
+from deployer.services.chat import looking
 from deployer.services.chat.hear import Ears
 from deployer.services.parts import Parts
 from deployer.store import chats
@@ -32,5 +32,5 @@ def threads(session: Session, parts: Parts, who: ApiToken) -> list[tuple[Deploym
     for thread in chats.threads_in(session, TERMINAL, who.id, _LISTED):
         row = deployment_store.get(session, thread.deployment_id)
         if row is not None:
-            found.append((row, verbs.current(session, parts, row)))
+            found.append((row, looking.current(session, parts, row)))
     return found

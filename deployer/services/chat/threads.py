@@ -11,18 +11,21 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
+from sqlmodel import Session
+
 from deployer.core.chat import Message
 from deployer.core.receivers import APPROVAL, ReceiverSpec
 from deployer.drivers.chat.base import Busy, ChatDriver
 from deployer.errors import DeployerError, DriverRefused
 from deployer.observe import log
 from deployer.services import receivers
-from deployer.services.chat import verbs
+from deployer.services.chat import looking
 from deployer.services.parts import Parts
 from deployer.services.sender import Mail
 from deployer.store import chats
 from deployer.store import deliveries as delivery_store
 from deployer.store import deployments as deployment_store
+from deployer.store import receivers as receiver_store
 from deployer.store.tables import ChatThread, HistoryEntry
 
 # Messages are changed at most this often: platforms allow about one call a second in a channel.
@@ -49,34 +52,20 @@ class _News:
         return json.dumps(asdict(self.message), ensure_ascii=False)
 
 
-def take(parts: Parts, room: int) -> list[str]:
-    """Ids of messages that may be behind, `room` at the most, each of another receiver; by nobody
-    else for the length of a lease."""
-    if room <= 0:
-        return []
-    now = parts.clock()
-    with parts.database.reading() as session:
-        if not chats.threads_due(session, now, 1):
-            return []
-    with parts.database.writing() as session:
-        delivery_store.one_at_a_time(session)
-        ids = [each.id for each in chats.threads_due(session, now, room)]
-        chats.hold(session, ids, now + _LEASE)
-        return ids
-
-
 def update(parts: Parts, id_: str) -> None:
     """Send what changed about one message, if anything did."""
-    news = _news(parts, id_)
-    if news is None:
-        return
-    try:
-        with parts.database.reading() as session:
+    with parts.database.reading() as session:
+        news = _news(session, parts, id_)
+        if news is None:
+            return
+        try:
             receiver = receivers.find(session, news.thread.receiver)
             driver = receivers.chat_driver(session, parts, receiver)
-    except DeployerError as error:
+        except DeployerError as error:
+            driver, problem = None, error
+    if driver is None:
         # Whoever mends the receiver wants to see it go on.
-        _failed(parts, news, error, hopeless=False)
+        _failed(parts, news, problem, hopeless=False)
         return
     try:
         _send(parts, driver, news)
@@ -84,16 +73,16 @@ def update(parts: Parts, id_: str) -> None:
         _failed(parts, news, error, hopeless=isinstance(error, DriverRefused))
 
 
-def _news(parts: Parts, id_: str) -> _News | None:
-    with parts.database.reading() as session:
-        thread = chats.thread(session, id_)
-        row = deployment_store.get(session, thread.deployment_id) if thread else None
-        if thread is None or row is None or thread.ended_at is not None:
-            return None
-        wanted = _events(parts, thread.receiver)
-        history = deployment_store.history(session, row.id)
-        sounds = sum(_sound(line) in wanted for line in history)
-        return _News(thread, verbs.current(session, parts, row), sounds, row.ended_at)
+def _news(session: Session, parts: Parts, id_: str) -> _News | None:
+    """None when nobody is to be told anything any more."""
+    thread = chats.thread(session, id_)
+    row = deployment_store.get(session, thread.deployment_id) if thread else None
+    if thread is None or row is None or thread.ended_at is not None:
+        return None
+    wanted = _events(session, thread.receiver)
+    history = deployment_store.history(session, row.id)
+    sounds = sum(_sound(line) in wanted for line in history)
+    return _News(thread, looking.current(session, parts, row, history), sounds, row.ended_at)
 
 
 def _sound(line: HistoryEntry) -> str | None:
@@ -101,13 +90,10 @@ def _sound(line: HistoryEntry) -> str | None:
     return APPROVAL if line.event == "approval_needed" else line.to_state
 
 
-def _events(parts: Parts, receiver: str) -> set[str]:
-    with parts.database.reading() as session:
-        try:
-            spec = receivers.find(session, receiver).spec
-        except DeployerError:
-            return set()
-    return set(map(str, ReceiverSpec.model_validate(spec).when.events))
+def _events(session: Session, receiver: str) -> set[str]:
+    """None of a receiver that is gone."""
+    row = receiver_store.get(session, receiver)
+    return set(map(str, ReceiverSpec.model_validate(row.spec).when.events)) if row else set()
 
 
 def _send(parts: Parts, driver: ChatDriver, news: _News) -> None:
@@ -154,4 +140,8 @@ def _failed(parts: Parts, news: _News, error: DeployerError, *, hopeless: bool) 
         session.add(row)
 
 
-MAIL = Mail("message", _LEASE, take, update, chats.hold)
+def _due(session: Session, now: datetime, room: int) -> list[str]:
+    return [each.id for each in chats.threads_due(session, now, room)]
+
+
+MAIL = Mail("message", _LEASE, _due, chats.hold, update, chats.hold)

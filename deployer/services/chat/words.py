@@ -11,7 +11,7 @@ from deployer.core.explain import Explanation, show_duration
 from deployer.core.lifecycle import RESTING, State
 from deployer.core.sizes import show_size
 from deployer.core.text import printable
-from deployer.store.tables import Deployment, HistoryEntry, Host, HostFacts
+from deployer.store.tables import Deployment, HistoryEntry, HostFacts
 
 # How far each state is on the way to `ready`, in per cent: where it begins, and how much of the
 # way it is. What an installer says of itself moves within `installing`.
@@ -60,11 +60,12 @@ def _under_way(
     if left is not None:
         facts.append(("left", _coarse(left) if left else "longer than usual by now"))
     facts.append(("asked by", row.requested_by))
-    buttons = [Button("Why?", f"why {row.host_name}")]
-    if awaits_approval(history):
-        buttons.insert(0, Button("Approve", f"approve {row.host_name}"))
-    buttons.append(Button("Cancel", f"cancel {row.host_name}", danger=True))
     waits = awaits_approval(history)
+    buttons = [Button("Approve", f"approve {row.host_name}")] if waits else []
+    buttons += [
+        Button("Why?", f"why {row.host_name}"),
+        Button("Cancel", f"cancel {row.host_name}", danger=True),
+    ]
     title = f"{_pair(row)}: " + ("waits for approval" if waits else _DOING[state])
     return Message(
         title, Tone.ASKING if waits else Tone.WORKING, facts=tuple(facts), bar=Bar(percent(row)),
@@ -157,7 +158,7 @@ def why_(row: Deployment, why: Explanation) -> Message:
 
 
 def at_stake(
-    host: Host, facts: HostFacts | None, before: Deployment | None, now: datetime
+    facts: HostFacts | None, before: Deployment | None, now: datetime
 ) -> tuple[tuple[str, str], ...]:
     """What is known of a host that is about to be overwritten."""
     seen: dict[str, Any] = facts.facts if facts else {}

@@ -10,6 +10,7 @@ from pydantic import Field
 from starlette.requests import Request
 
 from deployer.core.chat_commands import LONGEST
+from deployer.drivers.chat.base import Person
 from deployer.errors import NotFound
 from deployer.services import people
 from deployer.services.chat import codes, terminal
@@ -72,7 +73,7 @@ def delete_person(
             remedy="`deployer chat people` lists them",
         )  # fmt: skip
     session.delete(person)
-    target = " ".join(filter(None, (platform, tenant, user)))
+    target = Person(tenant, user).at(platform)
     people.audit(session, parts.clock(), who.name, "chat.unlink", target, address)
 
 

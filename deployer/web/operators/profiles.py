@@ -25,6 +25,7 @@ from deployer.web.operators.shared import (
     Search,
     page,
     position_of,
+    refuse_renaming,
 )
 
 router = APIRouter(prefix=API)
@@ -65,11 +66,7 @@ def replace_profile(
     address: AddressDep,
 ) -> Json:  # fmt: skip
     """Deployments that are under way keep what they were accepted with."""
-    if spec.name != name:
-        raise Invalid(
-            f"the body names the profile {spec.name!r}, the URL {name!r}", field="name",
-            value=spec.name, remedy="use the same name; a profile cannot be renamed",
-        )  # fmt: skip
+    refuse_renaming("profile", spec.name, name)
     profile = inventory.save_profile(session, parts, inventory.find_profile(session, name), spec)
     people.audit(session, parts.clock(), who.name, "profile.change", name, address)
     return views.profile(profile)

@@ -7,7 +7,6 @@ from typing import Literal
 from fastapi import APIRouter
 
 from deployer.core.receivers import ReceiverSpec
-from deployer.errors import Invalid
 from deployer.services import deliveries, people, receivers
 from deployer.store import deliveries as delivery_store
 from deployer.store import receivers as receiver_store
@@ -22,6 +21,7 @@ from deployer.web.operators.shared import (
     Search,
     page,
     position_of,
+    refuse_renaming,
 )
 
 router = APIRouter(prefix=API)
@@ -56,11 +56,7 @@ def replace_receiver(
     name: Named, spec: ReceiverSpec, who: Admin, parts: PartsDep, session: WritingDep,
     address: AddressDep,
 ) -> Json:  # fmt: skip
-    if spec.name != name:
-        raise Invalid(
-            f"the body names the receiver {spec.name!r}, the URL {name!r}", field="name",
-            value=spec.name, remedy="use the same name; a receiver cannot be renamed",
-        )  # fmt: skip
+    refuse_renaming("receiver", spec.name, name)
     row = receivers.save(session, parts, receivers.find(session, name), spec)
     people.audit(session, parts.clock(), who.name, "receiver.change", name, address, type=spec.type)
     return views.receiver(row)

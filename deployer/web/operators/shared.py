@@ -27,6 +27,15 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def refuse_renaming(kind: str, in_body: str, in_url: str) -> None:
+    """Invalid when a body that replaces a thing calls it something else."""
+    if in_body != in_url:
+        raise Invalid(
+            f"the body names the {kind} {in_body!r}, the URL {in_url!r}", field="name",
+            value=in_body, remedy=f"use the same name; a {kind} cannot be renamed",
+        )  # fmt: skip
+
+
 def cursor_of(position: str) -> str:
     return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
 

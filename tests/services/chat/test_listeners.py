@@ -128,3 +128,4 @@ def test_one_that_breaks_is_tried_again(
     Asking.broken.append(RuntimeError("a bug"))
     workers("w1").mind()
     until(lambda: len(Asking.listening) == 1)
+    assert not Asking.broken, "it broke once before"

@@ -54,7 +54,7 @@ class Chat:
     def turns(self, count: int = 1) -> None:
         """What the worker does about messages, so many times."""
         for _ in range(count):
-            for id_ in threads.take(self.service.parts, 9):
+            for id_ in threads.MAIL.take(self.service.parts, 9):
                 threads.update(self.service.parts, id_)
             self.service.clock.forward(seconds=4)
 
