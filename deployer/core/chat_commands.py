@@ -136,10 +136,10 @@ def _maybe_host(verb: Verb, rest: list[str]) -> Command:
 
 def _reinstall(verb: Verb, rest: list[str]) -> Command:
     lower = [word.lower() for word in rest]
-    between = next((word for word in ("as", "with", "to") if word in lower), None)
-    if between is None or lower.index(between) == 0 or lower.index(between) != len(rest) - 2:
+    between = next((lower.index(word) for word in ("as", "with", "to") if word in lower), 0)
+    if between == 0 or between != len(rest) - 2:
         raise _misused(verb)
-    named = [part for word in rest[: lower.index(between)] for part in word.split(",") if part]
+    named = [part for word in rest[:between] for part in word.split(",") if part]
     hosts = tuple(dict.fromkeys(_host(each) for each in named))
     if not 0 < len(hosts) <= _MOST_HOSTS:
         raise Misunderstood(
@@ -167,7 +167,7 @@ def _code(verb: Verb, rest: list[str]) -> Command:
 _ARGUMENTS = {
     Verb.REINSTALL: _reinstall, Verb.STATUS: _maybe_host, Verb.HOSTS: _labels,
     Verb.PROFILES: _nothing, Verb.LINK: _code, Verb.UNLINK: _nothing, Verb.CONFIRM: _code,
-    Verb.NO: _code,    Verb.HELP: _help, **dict.fromkeys(_ONE_HOST, _one_host),
+    Verb.NO: _code, Verb.HELP: _help, **dict.fromkeys(_ONE_HOST, _one_host),
 }  # fmt: skip
 
 

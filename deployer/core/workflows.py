@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -106,14 +106,13 @@ class Workflow(BaseModel):
     @model_validator(mode="after")
     def _leaves_the_machine_alone_in_the_end(self) -> Workflow:
         """It may be somebody's who has deployed anew."""
-        for state, steps in self.on.items():
-            for number, step in enumerate(steps):
-                if state in RESTING and (step.do is None or not KINDS[step.do].outward):
-                    outward = ", ".join(name for name, kind in KINDS.items() if kind.outward)
-                    raise ValueError(
-                        f"on.{state}.{number}: a deployment that has ended moves no more, and no"
-                        f" machine is touched for it; only these are done then: {outward}"
-                    )
+        for place, state, step in self._all_steps():
+            if state in RESTING and (step.do is None or not KINDS[step.do].outward):
+                outward = ", ".join(name for name, kind in KINDS.items() if kind.outward)
+                raise ValueError(
+                    f"{place}: a deployment that has ended moves no more, and no"
+                    f" machine is touched for it; only these are done then: {outward}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -126,9 +125,8 @@ class Workflow(BaseModel):
     def secrets(self) -> dict[str, str]:
         """Place in the file → name of a secret that the step there needs."""
         return {
-            f"on.{state}.{number}.with.{field}": name
-            for state, steps in self.on.items()
-            for number, step in enumerate(steps)
+            f"{place}.with.{field}": name
+            for place, _, step in self._all_steps()
             if step.do is not None
             for field, name in secrets_in(step.do, step.with_)
         }
@@ -136,16 +134,21 @@ class Workflow(BaseModel):
     def receivers(self) -> dict[str, str]:
         """Place in the file → name of a receiver that the step there tells something."""
         return {
-            f"on.{state}.{number}.with.receiver": step.with_["receiver"]
-            for state, steps in self.on.items()
-            for number, step in enumerate(steps)
+            f"{place}.with.receiver": step.with_["receiver"]
+            for place, _, step in self._all_steps()
             if step.do == NOTIFY
         }
 
+    def _all_steps(self) -> Iterator[tuple[str, State, Step]]:
+        """Each with its place in the file."""
+        for state, steps in self.on.items():
+            for number, step in enumerate(steps):
+                yield f"on.{state}.{number}", state, step
+
     def conditions(self) -> set[str]:
         """All that its steps ask for."""
-        steps = [step for steps in self.on.values() for step in steps]
-        asked = {condition for step in steps for condition in (step.when, step.unless)}
+        steps = self._all_steps()
+        asked = {condition for _, _, step in steps for condition in (step.when, step.unless)}
         return {condition for condition in asked if condition is not None}
 
     def steps(self, state: State, conditions: Collection[str]) -> list[tuple[int, Step]]:

@@ -6,7 +6,9 @@ import base64
 import binascii
 import hashlib
 import hmac
+import json
 from datetime import datetime
+from typing import Any
 
 from deployer.errors import DriverRefused
 
@@ -26,6 +28,15 @@ def signature(key: bytes, id_: str, at: str, body: bytes) -> str:
     """Version 1 of the standard; `at` is in seconds since 1970."""
     signed = hmac.new(key, b".".join([id_.encode(), at.encode(), body]), hashlib.sha256).digest()
     return f"v1,{base64.b64encode(signed).decode()}"
+
+
+def body(event: str, at: datetime, data: Any) -> bytes:
+    """What programs are sent of something that happened to a deployment."""
+    moment = at.isoformat().replace("+00:00", "Z")
+    told = {"type": f"deployment.{event}", "timestamp": moment, "data": data}
+    text = json.dumps(told, separators=(",", ":"), ensure_ascii=False)
+    # Half a character cannot be encoded, but escaped it is JSON.
+    return text.encode(errors="backslashreplace")
 
 
 def signing_key(name: str, secret: str) -> bytes:

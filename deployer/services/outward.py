@@ -49,10 +49,7 @@ def webhook(
 ) -> Call:
     """As https://www.standardwebhooks.com has it: what was sent, by whom, and when, is signed."""
     wanted = Webhook.model_validate(args)
-    body = _json({
-        "type": f"deployment.{deployment.state}", "timestamp": shown.moment(now),
-        "data": shown.deployment(deployment),
-    })  # fmt: skip
+    body = standard_webhooks.body(deployment.state, now, shown.deployment(deployment))
     secret = _secrets(parts, {"secret": wanted.secret})[wanted.secret]
     key = standard_webhooks.signing_key(wanted.secret, secret)
     headers = standard_webhooks.headers(key, id_, now, body)

@@ -327,7 +327,7 @@ def test_a_crash_of_a_driver_is_said_and_counted(
     service.knows()
     knows_receiver(service, noc)
     fails(service, service.deploys())
-    monkeypatch.setattr(driver, "body_of", lambda _notice: 1 / 0)
+    monkeypatch.setattr(driver.standard_webhooks, "body", lambda *_: 1 / 0)
     counter = metrics.deliveries.labels("json", "refused")
     before = counter._value.get()
     service.tells()

@@ -25,7 +25,13 @@ from deployer.answers.grammars.windows_rules import (
 from deployer.answers.grammars.windows_xml import Node
 
 BOOLEAN = one_of("true", "false")
-_ANY: Rule = lambda node, path: iter(())  # noqa: E731
+
+
+def _any(node: Node, path: str) -> Iterator[Problem]:
+    """Whatever is in there, nobody documents what may be."""
+    return iter(())
+
+
 _SHOW = one_of("Always", "Never", "OnError")
 _KEY = matching(
     r"[A-Za-z0-9]{5}(-[A-Za-z0-9]{5}){4}", "a product key of five times five characters"
@@ -109,7 +115,7 @@ _SETUP = group({
     "DiskConfiguration": group({
         "Disk": Many(_DISK), "WillShowUI": _SHOW, "DisableEncryptedDiskProvisioning": BOOLEAN,
     }),
-    "ImageInstall": group({"OSImage": _OS_IMAGE, "DataImage": Many(_ANY)}),
+    "ImageInstall": group({"OSImage": _OS_IMAGE, "DataImage": Many(_any)}),
     "UserData": group({
         "AcceptEula": BOOLEAN, "FullName": text(63), "Organization": text(63),
         "ProductKey": group({"Key": _KEY_OR_NOTHING, "WillShowUI": _SHOW}),
@@ -118,7 +124,7 @@ _SETUP = group({
     "ComplianceCheck": group({"DisplayReport": _SHOW}), "Diagnostics": group({"OptIn": BOOLEAN}),
     "DynamicUpdate": group({"Enable": BOOLEAN, "WillShowUI": _SHOW}),
     "UpgradeData": group({"Upgrade": BOOLEAN, "WillShowUI": _SHOW}),
-    "Display": _ANY, "PageFile": _ANY, "WindowsDeploymentServices": _ANY, "EnableFirewall": BOOLEAN,
+    "Display": _any, "PageFile": _any, "WindowsDeploymentServices": _any, "EnableFirewall": BOOLEAN,
     "EnableNetwork": BOOLEAN, "LogPath": text(), "Restart": one_of("Restart", "Shutdown"),
     "UseConfigurationSet": BOOLEAN,
 })  # fmt: skip
@@ -128,10 +134,10 @@ _OOBE = group({
     "HideWirelessSetupInOOBE": BOOLEAN,
     "NetworkLocation": one_of("Home", "Work", "Other"), "ProtectYourPC": number(1, 3),
     "SkipMachineOOBE": BOOLEAN, "SkipUserOOBE": BOOLEAN, "UnattendEnableRetailDemo": BOOLEAN,
-    "OEMAppId": text(), "VMModeOptimizations": _ANY,
+    "OEMAppId": text(), "VMModeOptimizations": _any,
 })  # fmt: skip
 _ACCOUNTS = group({
-    "AdministratorPassword": _password, "DomainAccounts": _ANY,
+    "AdministratorPassword": _password, "DomainAccounts": _any,
     "LocalAccounts": list_of("LocalAccount", group({
         "Name": matching(
             r"(?![. ]*\Z)[^\"/\\\[\]:;|=,+*?<>]{1,20}",
@@ -159,14 +165,14 @@ _SHELL = group({
     }),
     "FirstLogonCommands": _FIRST_LOGON, "LogonCommands": _LOGON,
     "BluetoothTaskbarIconEnabled": BOOLEAN,
-    "ConvertibleSlateModePromptPreference": _ANY, "CopyProfile": BOOLEAN,
-    "DisableAutoDaylightTimeSet": BOOLEAN, "Display": _ANY, "DoNotCleanTaskBar": BOOLEAN,
-    "FolderLocations": _ANY, "NotificationArea": _ANY, "OEMInformation": _ANY,
-    "OEMName": text(256), "OfflineUserAccounts": _ANY, "ShowPowerButtonOnStartScreen": BOOLEAN,
+    "ConvertibleSlateModePromptPreference": _any, "CopyProfile": BOOLEAN,
+    "DisableAutoDaylightTimeSet": BOOLEAN, "Display": _any, "DoNotCleanTaskBar": BOOLEAN,
+    "FolderLocations": _any, "NotificationArea": _any, "OEMInformation": _any,
+    "OEMName": text(256), "OfflineUserAccounts": _any, "ShowPowerButtonOnStartScreen": BOOLEAN,
     "ShowWindowsLive": BOOLEAN,
-    "SignInMode": number(0, 2), "StartPanelOff": BOOLEAN, "StartTiles": _ANY, "TaskbarLinks": _ANY,
-    "Themes": _ANY, "VisualEffects": _ANY, "WindowsFeatures": _ANY, "DesktopOptimization": _ANY,
-    "ClientApplications": _ANY, "EnableStartMenu": BOOLEAN, "AutoLogonOffline": _ANY,
+    "SignInMode": number(0, 2), "StartPanelOff": BOOLEAN, "StartTiles": _any, "TaskbarLinks": _any,
+    "Themes": _any, "VisualEffects": _any, "WindowsFeatures": _any, "DesktopOptimization": _any,
+    "ClientApplications": _any, "EnableStartMenu": BOOLEAN, "AutoLogonOffline": _any,
 })  # fmt: skip
 _IDENTIFIER = text(256, 1)
 _ADDRESSES = group({"IpAddress": Many(matching(
@@ -199,10 +205,10 @@ _DRIVERS = group({"DriverPaths": list_of("PathAndCredentials", group({
     "Path": text(4096, 1), "Credentials": _CREDENTIALS,
 }, ("Path",)))})  # fmt: skip
 _JOIN = group({"Identification": group({
-    "Credentials": _CREDENTIALS, "DebugJoin": BOOLEAN, "DebugJoinOnlyOnThisError": _ANY,
+    "Credentials": _CREDENTIALS, "DebugJoin": BOOLEAN, "DebugJoinOnlyOnThisError": _any,
     "JoinDomain": text(),
     "JoinWorkgroup": text(15), "MachineObjectOU": text(), "MachinePassword": text(),
-    "Provisioning": _ANY, "TimeoutPeriodInMinutes": number(0, 999), "UnsecureJoin": BOOLEAN,
+    "Provisioning": _any, "TimeoutPeriodInMinutes": number(0, 999), "UnsecureJoin": BOOLEAN,
 })})  # fmt: skip
 
 # Passes in which a component is read, and its grammar; None: not looked into.
@@ -223,7 +229,7 @@ COMPONENTS: dict[str, tuple[str, Rule | None]] = {
         "generalize specialize auditSystem auditUser oobeSystem",
         group({
             "RunSynchronous": _RUN_SYNCHRONOUS, "RunAsynchronous": _RUN_ASYNCHRONOUS,
-            "Reseal": _ANY, "Generalize": _ANY, "ExtendOSPartition": _ANY,
+            "Reseal": _any, "Generalize": _any, "ExtendOSPartition": _any,
         }),
     ),
     "Microsoft-Windows-TCPIP": ("windowsPE specialize", _TCPIP),

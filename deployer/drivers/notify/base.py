@@ -5,7 +5,6 @@ Raise DriverError when trying again may help (chat.base.Busy says when), DriverR
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -49,15 +48,6 @@ class NotifyDriver(ABC):
         """Such a line, for those that send by one HTTP request; `settings.verify` is heeded."""
         status = calls.send(call, self.context.networks, reach.RECEIVERS, self.settings.verify)
         return f"{call.told}: {status}"
-
-
-def body_of(notice: Notice) -> bytes:
-    """What programs are sent, as Standard Webhooks has it."""
-    at = notice.at.isoformat().replace("+00:00", "Z")
-    told = {"type": f"deployment.{notice.event}", "timestamp": at, "data": notice.data}
-    text = json.dumps(told, separators=(",", ":"), ensure_ascii=False)
-    # Half a character cannot be encoded, but escaped it is JSON.
-    return text.encode(errors="backslashreplace")
 
 
 def url_of(url: str | SecretRef, context: Context) -> tuple[str, bool]:

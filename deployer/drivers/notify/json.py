@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from deployer.core.effects import HeaderName
 from deployer.core.profiles import HttpUrl, SecretRef
-from deployer.drivers import tls
+from deployer.drivers import standard_webhooks, tls
 from deployer.drivers.calls import Call
 from deployer.drivers.chat.base import ChatSettings
-from deployer.drivers.notify.base import Notice, NotifyDriver, body_of, url_of
+from deployer.drivers.notify.base import Notice, NotifyDriver, url_of
 from deployer.errors import DriverRefused
 
 HeaderValue = Annotated[str, Field(pattern=r"^[ -~]{0,1000}$")]
@@ -51,9 +51,8 @@ class Json(NotifyDriver):
             self.settings.refuse_clear_text(url)
         except ValueError as error:
             raise DriverRefused(f"settings.url: {error}") from None
-        call = Call(
-            "POST", url, {"Idempotency-Key": notice.id, **headers}, body_of(notice), secret=secret
-        )
+        body = standard_webhooks.body(notice.event, notice.at, notice.data)
+        call = Call("POST", url, {"Idempotency-Key": notice.id, **headers}, body, secret=secret)
         return self.called(call)
 
 

@@ -8,7 +8,7 @@ from deployer.core.profiles import HttpUrl, SecretRef
 from deployer.drivers import standard_webhooks, tls
 from deployer.drivers.calls import Call
 from deployer.drivers.chat.base import ChatSettings
-from deployer.drivers.notify.base import Notice, NotifyDriver, body_of, url_of
+from deployer.drivers.notify.base import Notice, NotifyDriver, url_of
 
 
 class WebhookSettings(ChatSettings):
@@ -25,7 +25,7 @@ class Webhook(NotifyDriver):
     settings: WebhookSettings
 
     def send(self, notice: Notice) -> str:
-        settings, body = self.settings, body_of(notice)
+        settings, body = self.settings, standard_webhooks.body(notice.event, notice.at, notice.data)
         secret = self.context.secret(settings.secret)
         key = standard_webhooks.signing_key(settings.secret.secret, secret)
         # When it is sent is signed, so that a thief's copy is soon too old; each try has its own.
