@@ -121,15 +121,23 @@ class Lab(LiveService):
         return id_
 
     def becomes(self, id_: str, state: str, machine: Machine) -> None:
-        """Wait for a state; AssertionError with cause and console when it ends in another."""
-        ended = {"ready", "failed", "cancelled"}
+        """Wait for a state; AssertionError that shows where it stands when it is not reached."""
+        ended = {"ready", "failed", "cancelled", state}
         until(
-            lambda: self.state(id_) in ended | {state} or not machine.running,
-            INSTALL_SECONDS, f"{id_} {state}",
+            lambda: self.state(id_) in ended or not machine.running,
+            INSTALL_SECONDS, lambda: f"{id_} {state}: {self._seen(id_, machine)}",
         )  # fmt: skip
+        assert self.state(id_) == state, self._seen(id_, machine)
+
+    def _seen(self, id_: str, machine: Machine) -> str:
+        """Where a deployment and its machine stand: the cause, what was told last, the console."""
         seen = self.deployment(id_)
-        tail = "\n".join(machine.console().splitlines()[-40:])
-        assert seen["state"] == state, f"{seen['state']}: {seen['cause']}\n{tail}"
+        told = [
+            f"{line['at']} {line['by']} {line['event']} {line['detail']}"
+            for line in self.history(id_)[-20:]
+        ]
+        console = machine.console().splitlines()[-40:]
+        return "\n".join([f"{seen['state']}: {seen['cause']}", *told, *console])
 
     def reaches_stage(self, id_: str, stage: str, machine: Machine) -> None:
         """Wait until the installer reports this stage."""
