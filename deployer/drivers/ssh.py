@@ -19,6 +19,7 @@ from typing import Protocol
 import paramiko
 
 _CONNECT_SECONDS = 10
+_LOGIN_SECONDS = 60  # a machine that has just started may be busy with that
 _COMMAND_SECONDS = 20.0
 _SESSION_SECONDS = 90.0
 _OUTPUT_LIMIT = 256 * 1024
@@ -103,7 +104,8 @@ def _open(target: Target) -> paramiko.Transport:
     except OSError as error:
         raise NotReachable(f"{target.address} port {target.port}: {error}") from None
     transport = paramiko.Transport(connection)
-    transport.banner_timeout = transport.auth_timeout = _CONNECT_SECONDS
+    transport.banner_timeout = _CONNECT_SECONDS
+    transport.auth_timeout = _LOGIN_SECONDS
     # Ask for exactly the kinds of key that we know, or the machine may show us another one.
     kinds = [key.split()[0] for key in target.host_keys if key.strip()]
     known = [k for k in transport.get_security_options().key_types if _kind(k) in kinds]
@@ -131,11 +133,15 @@ def _login(transport: paramiko.Transport, target: Target, key_file: Path) -> Non
             f"{target.address} port {target.port} shows another SSH host key than the one that we"
             " know; this is another machine, or somebody is in between"
         )
+    began = time.monotonic()
     try:
         transport.auth_publickey(
             target.user, paramiko.Ed25519Key.from_private_key_file(str(key_file))
         )
     except paramiko.AuthenticationException:
+        # paramiko says the same when no answer came at all.
+        if not transport.is_active() or time.monotonic() - began >= _LOGIN_SECONDS:
+            raise NotReachable("no answer to our key") from None
         raise NotLetIn(
             f"the machine does not accept our key for the account {target.user!r}; was it removed"
             " by a script?"

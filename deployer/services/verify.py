@@ -21,6 +21,9 @@ from deployer.services.parts import Parts
 # A machine calls home as soon as its network is up; its SSH server may need a while longer.
 _PATIENCE_SECONDS = 120
 _PAUSE_SECONDS = 3
+# While it starts, nobody but root may log in (pam_nologin). So few tries, that far apart, as do
+# not look like an attack to fail2ban, which shuts out at the fifth.
+_REFUSED_PAUSES = (5, 15, 40)
 _PORT_SECONDS = 3
 
 
@@ -47,7 +50,10 @@ def verify(
     patience: float = _PATIENCE_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Verdict:
-    """Try until somebody answers, `patience` seconds at the most; a refusal ends it at once."""
+    """Try until somebody answers, `patience` seconds at the most; another host key ends it at once.
+
+    Who answers and does not let us in is asked again a few times.
+    """
     wanted = snapshot.profile.verify or Verify()
     target = target_of(snapshot, reported)
     if target is None:
@@ -55,10 +61,15 @@ def verify(
     expected = _expected(snapshot, reported)
     commands = checks.commands(wanted, expected)
     end = time.monotonic() + patience
+    refused = iter(_REFUSED_PAUSES)
     while True:
         try:
             outputs = ssh.run(target, parts.ssh_key_file, commands)
             break
+        except ssh.NotLetIn as refusal:
+            if (pause := next(refused, None)) is None:
+                return Verdict([], str(refusal))
+            sleep(pause)
         except ssh.Refused as refusal:
             return Verdict([], str(refusal))
         except ssh.NotReachable as problem:

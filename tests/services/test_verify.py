@@ -62,6 +62,7 @@ class Installed:
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installed:
     monkeypatch.setattr(ssh, "_CONNECT_SECONDS", 1)
+    monkeypatch.setattr(ssh, "_LOGIN_SECONDS", 1)
     monkeypatch.setattr(ssh, "_COMMAND_SECONDS", 1)
     monkeypatch.setattr(ssh, "_SESSION_SECONDS", 2)
     return Installed(tmp_path)
@@ -144,6 +145,14 @@ def test_an_account_that_does_not_let_us_in_is_named(installed: Installed, user:
         "the machine does not accept our key for the account 'deployer'; was it removed by"
         " a script?"
     )
+    assert server.logins == 4, "fail2ban shuts out at the fifth"
+
+
+def test_a_machine_that_still_starts_lets_nobody_in_and_is_asked_again(
+    installed: Installed,
+) -> None:
+    with SshServer(healthy, installed.public_key, refusals=3) as server:
+        assert installed.verify(server.port, [server.host_key_line]).result == "verified"
 
 
 @pytest.mark.parametrize(
@@ -179,7 +188,7 @@ def test_what_differs_is_named(installed: Installed, command: str, prints: str, 
         assert installed.verify(server.port, [server.host_key_line]).cause == cause
 
 
-@pytest.mark.parametrize("manner", ["deaf", "mute", "stuck"])
+@pytest.mark.parametrize("manner", ["deaf", "undecided", "mute", "stuck"])
 def test_a_machine_that_falls_silent_is_not_waited_for_without_end(
     installed: Installed, manner: Any
 ) -> None:

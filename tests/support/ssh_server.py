@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 # `deaf`: takes the connection and never speaks; `endless`: output without end; `mute`: a command
-# that prints nothing and never ends; `stuck`: a command that is never even begun.
-Manner = Literal["well", "deaf", "endless", "mute", "stuck"]
+# that prints nothing and never ends; `stuck`: a command that is never even begun; `undecided`: a
+# login that is never answered.
+Manner = Literal["well", "deaf", "endless", "mute", "stuck", "undecided"]
 
 
 def new_key() -> paramiko.Ed25519Key:
@@ -28,7 +29,8 @@ def new_key() -> paramiko.Ed25519Key:
 class SshServer:
     """Context manager. `says(command)` is what a command prints, or (that, its exit status).
 
-    With None as the status, the connection ends as when the machine restarts.
+    With None as the status, the connection ends as when the machine restarts. `refusals`: so many
+    logins are refused first, as while the machine still starts.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class SshServer:
         *,
         user: str = "deployer",
         manner: Manner = "well",
+        refusals: int = 0,
         host_key: paramiko.PKey | None = None,
     ) -> None:
-        self.says, self.user, self.manner = says, user, manner
+        self.says, self.user, self.manner, self.refusals = says, user, manner, refusals
         self.authorized = authorized.split()[1]
         self.host_key = host_key or new_key()
+        self.logins = 0
         self.commands: list[str] = []
         self.asked_for_more: list[str] = []
         self.closing = threading.Event()
@@ -110,7 +114,14 @@ class _Session(paramiko.ServerInterface):
         return "publickey"
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
-        known = username == self.server.user and key.get_base64() == self.server.authorized
+        if self.server.manner == "undecided":
+            self.server.closing.wait(20)
+        self.server.logins += 1
+        known = (
+            username == self.server.user
+            and key.get_base64() == self.server.authorized
+            and self.server.logins > self.server.refusals
+        )
         return AUTH_SUCCESSFUL if known else AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:

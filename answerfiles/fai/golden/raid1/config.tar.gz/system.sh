@@ -90,7 +90,8 @@ exit 1
 '
 write 0644 /etc/systemd/system/deployer-first-boot.service '[Unit]
 Description=Tell Deployer that this system runs
-After=network-online.target ssh.service
+# Until systemd-user-sessions.service, nobody but root may log in.
+After=network-online.target ssh.service systemd-user-sessions.service
 Wants=network-online.target
 
 [Service]
