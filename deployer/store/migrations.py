@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from itertools import chain, count
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
+@cache
 def head() -> str:
     """The newest revision that this version of the code knows."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""

@@ -15,7 +15,6 @@ from deployer.errors import (
     DriverError,
     DriverRefused,
     NotFound,
-    TooManyRequests,
     Unauthorized,
 )
 from deployer.observe import log
@@ -28,6 +27,7 @@ from deployer.store import chats
 from deployer.store import people as people_store
 from deployer.store.tables import ApiToken, ChatPerson
 
+_TOO_MUCH = Message("That is more than I can follow.", Tone.BAD, ("wait a minute",))
 # Before each try of an answer that is late already.
 _PAUSES = (0.0, 1.0, 5.0)
 
@@ -81,6 +81,9 @@ class Ears:
     def answer(self, ear: Ear, heard: Heard) -> Message | None:
         """What is said to it; None when it was heard before, so that nothing happens."""
         parts = self.parts
+        if not self._may_speak(ear.driver.name, heard):
+            # Before anything is written: commits are what machines that boot would wait for.
+            return _TOO_MUCH
         with parts.database.writing() as session:
             if not chats.first_time(session, ear.driver.name, heard.once, parts.clock()):
                 log.info("chat_replay", receiver=ear.receiver)
@@ -94,7 +97,6 @@ class Ears:
     ) -> Message:
         """What is said to somebody with this token, or with none; never an error."""
         try:
-            self._limit(platform, heard)
             command = parse(heard.text)
             return _answer(self.parts, receiver, platform, heard, token, command)
         except Misunderstood as error:
@@ -103,13 +105,13 @@ class Ears:
             log.info("chat_refused", receiver=receiver, why=error.message)
             return Message(error.message, Tone.BAD, (error.remedy,) if error.remedy else ())
 
-    def _limit(self, platform: str, heard: Heard) -> None:
+    def _may_speak(self, platform: str, heard: Heard) -> bool:
+        """A person who says too much uses up nothing of what others of the same workspace may."""
         tenant = f"{platform} {heard.person.tenant}"
-        both = (
-            self.by_person.judge(f"{tenant} {heard.person.user}"), self.by_tenant.judge(tenant)
-        )  # fmt: skip
-        if any(judged is not Judged.FINE for judged in both):
-            raise TooManyRequests("That is more than I can follow.", remedy="wait a minute")
+        return (
+            self.by_person.judge(f"{tenant} {heard.person.user}") is Judged.FINE
+            and self.by_tenant.judge(tenant) is Judged.FINE
+        )
 
 
 def say_late(ear: Ear, heard: Heard, message: Message) -> None:
