@@ -10,9 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.checks import Cost
+from benchmarks.flood import Answers
 from benchmarks.load import Result
 from benchmarks.scenarios import CALLS, NGINX, OURS, STARLETTE, Findings
-from benchmarks.statistics import Rounds, middle, ratio
+from benchmarks.statistics import Rounds, middle, percentile, ratio
 from benchmarks.storm import Outcome
 
 _PLACE = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
@@ -35,7 +36,8 @@ def text(findings: Findings, command: str) -> str:
     for size, scenarios in findings.calls.items():
         parts += [f"### Calls, {size:,} hosts in the database\n", _calls(scenarios)]
     parts += ["### Boot media\n", _files(findings.files), "### Power cuts\n",
-              _storms(findings.storms), "### Memory\n", _memory(findings),
+              _storms(findings.storms), _commands(findings.commands),
+              "### Memory\n", _memory(findings),
               "### Checks of answer files\n", _checks(findings.checks)]  # fmt: skip
     return "\n".join(parts)
 
@@ -73,6 +75,8 @@ def _targets(findings: Findings) -> str:
         rows.append([f"{name}, to {NGINX}", "≥ 0.90", found])
     for name, outcome in findings.storms.items():
         rows.append([f"{name}: p99", "< 1 s", f"{outcome.p99_ms / 1000:.3f} s"])
+    rows.append(["chat commands meanwhile: p99", "< 3 s",
+                 f"{findings.commands.p99_ms / 1000:.3f} s"])  # fmt: skip
     for family, cost in sorted(findings.checks.items(), key=lambda entry: -entry[1].growth)[:1]:
         rows.append([f"check of a file of twice the length ({family}), to once", "< 3",
                      _shown(cost.growth)])  # fmt: skip
@@ -131,6 +135,14 @@ def _storms(storms: dict[str, Outcome]) -> str:
     head = ["storm", "hosts", "wrong script", "5xx", "no answer or other status", "p99 ms",
             "seconds in all"]  # fmt: skip
     return table(head, rows)
+
+
+def _commands(answers: Answers) -> str:
+    middle_ms = percentile(answers.milliseconds, 50)
+    return (
+        f"{answers.statuses.total():,} chat commands in one instant: {answers.errors} without an"
+        f" answer, p50 {middle_ms:.0f} ms, p99 {answers.p99_ms:.0f} ms.\n"
+    )
 
 
 def _memory(findings: Findings) -> str:

@@ -10,9 +10,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import checks, load, nginx, storm
+from benchmarks import checks, flood, load, nginx, storm
 from benchmarks.checks import Cost
 from benchmarks.fleet import Fleet, make
+from benchmarks.flood import Answers
 from benchmarks.peers import Peer, Running, free_port, running
 from benchmarks.statistics import Rounds
 from benchmarks.storm import Outcome
@@ -29,6 +30,7 @@ _ANSWERS, _PHONE_HOME = "answer file", "phone-home"
 CALLS = (_LOCAL, _INSTALLER, _ANSWERS, _PHONE_HOME)
 FILES = {"kernel, 8 MB": "live-x86_64/vmlinuz", "initrd, 51 MB": "live-x86_64/initrd.img",
          "file, 64 MB": "bench/blob"}  # fmt: skip
+_COMMANDS = 1000
 _KEPT = 5000  # different requests per scenario; more would only fill wrk's memory
 
 
@@ -52,6 +54,7 @@ class Findings:
     calls: dict[int, dict[str, Rounds]] = field(default_factory=dict)
     files: dict[str, Rounds] = field(default_factory=dict)
     storms: dict[str, Outcome] = field(default_factory=dict)
+    commands: Answers = field(default_factory=Answers)  # of a chat, during the last storm
     resting: dict[int, int] = field(default_factory=dict)  # bytes of memory before any load
     checks: dict[str, Cost] = field(default_factory=dict)  # by family
 
@@ -175,19 +178,28 @@ class Bench:
     # --- power cuts ---------------------------------------------------------------------------
 
     def _storms(self, settings: Settings, fleet: Fleet) -> None:
-        """A tenth of the hosts with a job, as in the database; the second storm all at once."""
+        """A tenth of the hosts with a job, as in the database."""
+        count, slowly = self.plan.storm_hosts, self.plan.storm_seconds
+        flood.prepare(settings)
+        people = free_port()
+        service = deployer(
+            settings, BOOT_REQUESTS_PER_MINUTE="600", LISTEN=f"127.0.0.1:{people}"
+        )  # fmt: skip
+        with running(service, self.work / "storm") as on:
+            self._storm(f"{count} boots within {slowly:.0f} s", on, fleet, slowly)
+            self._storm(f"{count} boots all at once", on, fleet, 0.0)
+            with flood.flood(people, _COMMANDS) as self.found.commands:
+                name = f"{count} boots within {slowly:.0f} s, {_COMMANDS} chat commands"
+                self._storm(name, on, fleet, slowly)
+
+    def _storm(self, name: str, on: Running, fleet: Fleet, seconds: float) -> None:
+        self.say(name)
         count = self.plan.storm_hosts
         jobs = count // 10
-        with running(deployer(settings, BOOT_REQUESTS_PER_MINUTE="600"), self.work / "storm") as on:
-            for number, seconds in enumerate((self.plan.storm_seconds, 0.0)):
-                when = f"within {seconds:.0f} s" if seconds else "all at once"
-                self.say(f"{count} boots {when}")
-                # Other hosts than before: each deployment belongs to the first address that asks.
-                first = number * jobs + jobs
-                armed, idle = fleet.armed[-first:][:jobs], fleet.idle[: count - jobs]
-                self.found.storms[f"{count} boots {when}"] = storm.run(
-                    on.port, armed, idle, seconds
-                )
+        # Other hosts than before: each deployment belongs to the first address that asks.
+        first = (len(self.found.storms) + 1) * jobs
+        armed, idle = fleet.armed[-first:][:jobs], fleet.idle[: count - jobs]
+        self.found.storms[name] = storm.run(on.port, armed, idle, seconds)
 
 
 def _requests(fleet: Fleet) -> dict[str, list[str]]:

@@ -86,15 +86,19 @@ async def _all(port: int, hosts: list[tuple[str, str]], seconds: float) -> Outco
 
 
 async def _ask(port: int, number: int, mac: str) -> tuple[int, bytes]:
-    """Status (0: no answer) and body, over a connection of its own, as iPXE does it."""
     query = f"mac={mac.replace(':', '-')}&uuid=&serial=&arch=x86_64&platform=pcbios"
     request = f"GET /boot/ipxe?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    return await exchange(port, request.encode(), address(number))
+
+
+async def exchange(port: int, request: bytes, client: str = "127.0.0.1") -> tuple[int, bytes]:
+    """Status (0: no answer) and body, over a connection of its own, as iPXE does it."""
     try:
         async with asyncio.timeout(30):
             reader, writer = await asyncio.open_connection(
-                "127.0.0.1", port, local_addr=(address(number), 0)
+                "127.0.0.1", port, local_addr=(client, 0)
             )
-            writer.write(request.encode())
+            writer.write(request)
             answer = await reader.read(-1)
             writer.close()
         head, _, body = answer.partition(b"\r\n\r\n")

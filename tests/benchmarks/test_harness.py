@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from benchmarks import checks, fleet, load, peers, report, scenarios, statistics, storm
+from benchmarks import checks, fleet, flood, load, peers, report, scenarios, statistics, storm
 from benchmarks.checks import Cost
 from benchmarks.load import Result
 from benchmarks.peers import Peer, PeerFailed, running
@@ -16,6 +17,7 @@ from benchmarks.scenarios import CALLS, GRANIAN, NGINX, OURS, STARLETTE, Finding
 from deployer.app import build_parts
 from deployer.settings import Settings
 from deployer.store import boots
+from tests.support.service import Service
 
 ROOT = Path(__file__).parents[2]
 SERVER = [sys.executable, "-m", "http.server", "--bind=127.0.0.1", "--directory=$work", "$port"]
@@ -134,6 +136,7 @@ def canned() -> Findings:
     return Findings(
         calls={size: dict.fromkeys(CALLS, calls) for size in (1_000, 10_000)},
         files={"kernel, 8 MB": calls}, storms={"100 boots": outcome},
+        commands=flood.Answers(Counter({200: 99, 0: 1}), [20.0] * 99 + [900.0]),
         resting={1_000: 10**8, 10_000: 11 * 10**7},
         checks={"plain": Cost(0.1, 0.004, 0.002, 2.1), "slow": Cost(0.2, 0.003, 0.002, 3.7)},
     )  # fmt: skip
@@ -145,11 +148,24 @@ def test_the_report_shows_ratios_errors_and_memory() -> None:
     assert "| the same, 10,000 hosts to 1,000 hosts | 1 | 1.00 |" in text
     assert "| kernel, 8 MB, to nginx | ≥ 0.90 | 0.30 |" in text
     assert "| 100 boots | 100 | 1 | 2 | 3 | 10 | 61.0 |" in text
+    assert "100 chat commands in one instant: 1 without an answer, p50 20 ms, p99 20 ms." in text
     assert "| 10,000 | 110 | 50 | 50 | 50 | 50 |" in text
     row = "| answer file | Deployer | 600 | 0.60 | 0.30 | 1.50 | 9.00 | 417 | 1.5 | 0 | 50 |"
     assert row in text
     assert "| check of a file of twice the length (slow), to once | < 3 | 3.70 |" in text
     assert "| plain | 100 | 4.0 | 2.00 | 2.10 |" in text
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_commands_of_the_flood_are_understood(service: Service) -> None:
+    flood.prepare(service.parts.settings)
+    service.clock.now = datetime.now(UTC)
+    for number in range(4):
+        head, _, body = flood._request(number).partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+        answer = service.api.post("/chat/slack", content=body, headers=headers)
+        assert answer.status_code == 200
+        assert "I do not know you yet" not in answer.text
 
 
 def test_a_family_is_measured() -> None:
