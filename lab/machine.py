@@ -13,7 +13,9 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,9 +28,8 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1bc")
 _PROBE_SECONDS = 12
 
 
-# With the gigabyte of translated code that QEMU keeps by itself, a guest that restarts may crawl
-# for many minutes: what it runs now overwrites what was translated before, page after page.
 TCG = "tcg,thread=multi,tb-size=192"
+_RESETS = {"guest-reset", "host-qmp-system-reset"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,9 @@ class Machine:
 
     With a `cable` it has neither: there are a DHCP server and an address. `cd` is booted before all
     else, until it is ejected.
+
+    Each restart is a QEMU of its own. In one that goes on, TCG keeps what it translated before, and
+    throws it away piece by piece while the guest loads what it runs now: minutes, each time.
     """
 
     name: str
@@ -74,6 +78,9 @@ class Machine:
     network_first: bool = True  # as with a boot override; else the disks come first
     accelerator: str = TCG
     process: subprocess.Popen[bytes] | None = None
+    _on: bool = field(default=False, init=False)
+    _follower: threading.Thread | None = field(default=None, init=False, repr=False)
+    _guard: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @property
     def console_file(self) -> Path:
@@ -87,18 +94,69 @@ class Machine:
     def _control(self) -> Path:
         return self.folder / f"{self.name}.qmp"
 
+    @property
+    def _events(self) -> Path:
+        return self.folder / f"{self.name}.events"
+
     def start(self) -> None:
         """Switch on. The firmware tries the network and then the disks, or the disks first."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for disk in self.disks:
             if not disk.path.exists():
                 _make_disk(disk)
-        self._control.unlink(missing_ok=True)
-        self._keyboard.unlink(missing_ok=True)
+        self._on = True
+        self._begin()
+        self._follower = threading.Thread(target=self._follow, daemon=True)
+        self._follower.start()
+
+    def _begin(self) -> None:
+        for path in (self._control, self._keyboard, self._events):
+            path.unlink(missing_ok=True)
         with (self.folder / f"{self.name}.qemu.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
+
+    def _follow(self) -> None:
+        """Begin anew at each reset, until the machine is switched off."""
+        while True:
+            again = self._ends_by_reset()
+            self._process.wait()
+            with self._guard:
+                if not (again and self._on):
+                    self._on = False
+                    return
+                self._begin()
+
+    def _ends_by_reset(self) -> bool:
+        """Returns when QEMU ends."""
+        by_reset = False
+        with socket.socket(socket.AF_UNIX) as events, suppress(ConnectionError):
+            if not self._reach(events):
+                return False
+            stream = events.makefile("rw")
+            stream.write('{"execute": "qmp_capabilities"}\n')
+            stream.flush()
+            for line in stream:
+                told = json.loads(line)
+                if told.get("event") == "SHUTDOWN":
+                    by_reset = told["data"]["reason"] in _RESETS
+        return by_reset
+
+    def _reach(self, events: socket.socket) -> bool:
+        """Connect, as soon as QEMU listens; False when it ends before."""
+        while self._process.poll() is None:
+            try:
+                events.connect(str(self._events))
+                return True
+            except OSError:
+                time.sleep(0.02)
+        return False
+
+    @property
+    def _process(self) -> subprocess.Popen[bytes]:
+        assert self.process is not None, "it was not switched on"
+        return self.process
 
     def _command(self) -> list[str]:
         return [
@@ -112,6 +170,7 @@ class Machine:
             f"logfile={self.console_file},logappend=on",
             "-serial", "chardev:console",
             "-qmp", f"unix:{self._control},server=on,wait=off",
+            "-qmp", f"unix:{self._events},server=on,wait=off", "-action", "reboot=shutdown",
             "-device", "virtio-rng-pci",
             *self._firmware(), *self._disks(), *self._cd(), *self._network(),
         ]  # fmt: skip
@@ -164,13 +223,16 @@ class Machine:
 
     @property
     def running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+        return self._on
 
     def stop(self) -> None:
         """Pull the plug. What the disk has is kept."""
-        if self.process is not None and self.running:
-            self.process.kill()
-            self.process.wait()
+        with self._guard:
+            was_on, self._on = self._on, False
+            if was_on:
+                self._process.kill()
+        if self._follower is not None:
+            self._follower.join()
 
     def reset(self) -> None:
         """Press the reset button."""
