@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import fastapi
 import hypothesis
 import pytest
 
@@ -30,6 +31,7 @@ DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 def pytest_configure() -> None:
     configure_logging("json")
     families.load_model = _once_per_file(families.load_model)
+    fastapi.FastAPI.include_router = _once_per_router(fastapi.FastAPI.include_router)  # type: ignore[method-assign]
     # Hypothesis without a stop-watch: a machine that is busy must not fail a test.
     hypothesis.settings.register_profile("patient", deadline=None)
     hypothesis.settings.load_profile("patient")
@@ -47,6 +49,19 @@ def _once_per_file(load: Callable[..., Any]) -> Callable[..., Any]:
         return loaded(model, file, (stat.st_mtime_ns, stat.st_size), **extra)
 
     return with_stamp
+
+
+def _once_per_router(include: Callable[..., None]) -> Callable[..., None]:
+    """FastAPI works out what a route depends on when an app first needs it, for milliseconds each;
+    the apps of all tests have the same routes."""
+    known: dict[tuple[str, int], Any] = {}  # which keep their routers
+
+    def shared(app: fastapi.FastAPI, router: fastapi.APIRouter) -> None:
+        include(app, router)
+        routes = app.router.routes
+        routes[-1] = known.setdefault((app.title, id(router)), routes[-1])
+
+    return shared
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -31,10 +31,14 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-@cache
 def head() -> str:
     """The newest revision that this version of the code knows."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+    return _newest_in(str(resources.folder("alembic")))
+
+
+@cache
+def _newest_in(folder: str) -> str:
+    return ScriptDirectory(folder).get_current_head() or ""
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
