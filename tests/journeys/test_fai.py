@@ -47,7 +47,8 @@ def test_a_machine_is_installed_by_fai(
     lab.describes(machine, os="fai", release="12", storage=storage, timezone="Europe/Zurich")
     id_ = lab.arms()
     with machine:
-        lab.becomes(id_, "ready", machine)
+        # It makes the initial RAM disk twice: under TCG a quarter of an hour each, or more.
+        lab.becomes(id_, "ready", machine, seconds=5400)
         swap = "/sbin/swapon --show --noheadings"  # not in the path of an account
         seen = lab.logs_in(machine, f"findmnt -no FSTYPE /; {swap}; date +%Z")
         assert seen.startswith(f"{root}\n") and "512M" in seen and "CE" in seen

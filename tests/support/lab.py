@@ -120,12 +120,14 @@ class Lab(LiveService):
         self.waits_for(id_, "booting")
         return id_
 
-    def becomes(self, id_: str, state: str, machine: Machine) -> None:
+    def becomes(
+        self, id_: str, state: str, machine: Machine, seconds: float = INSTALL_SECONDS
+    ) -> None:
         """Wait for a state; AssertionError that shows where it stands when it is not reached."""
         ended = {"ready", "failed", "cancelled", state}
         until(
             lambda: self.state(id_) in ended or not machine.running,
-            INSTALL_SECONDS, lambda: f"{id_} {state}: {self._seen(id_, machine)}",
+            seconds, lambda: f"{id_} {state}: {self._seen(id_, machine)}",
         )  # fmt: skip
         assert self.state(id_) == state, self._seen(id_, machine)
 
