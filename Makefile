@@ -54,7 +54,7 @@ check: setup  ## format, lint, types, shell scripts, fast tests: under two minut
 e2e: media  ## the longest journeys, on real machines in QEMU
 	@$(PYTEST) -n $(MACHINES) -m e2e
 
-bench: media  ## benchmarks, seven minutes; writes docs/performance.md [QUICK=1] [PEERS=file.toml]
+bench: media  ## benchmarks, ten minutes; writes docs/performance.md [QUICK=1] [PEERS=file.toml]
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers $(PEERS))
 
 golden: setup  ## rewrite golden files and generated documentation; then read the diff

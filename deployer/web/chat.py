@@ -48,12 +48,13 @@ async def heard(platform: str, request: HttpRequest) -> HttpResponse:
     headers = {name.lower(): value for name, value in request.headers.items()}
     raw = Request(headers, await request.body())
     loop = asyncio.get_running_loop()
+    until = loop.time() + _PATIENCE  # whoever waits to be heard waits already
     ear, said = await loop.run_in_executor(chats.hearing, chats.ears.hear, platform, raw)
     if isinstance(said, Response):
         return _http(said)
     turn = _Turn(chats, ear, said)
     work = asyncio.wrap_future(chats.work.submit(turn.work))
-    done, _ = await asyncio.wait([work], timeout=_PATIENCE)
+    done, _ = await asyncio.wait([work], timeout=max(0, until - loop.time()))
     if not done and turn.is_over_for("platform"):
         return _http(ear.driver.working(said))
     response = await work
