@@ -22,7 +22,9 @@ from deployer.services.chat.hear import Ear, Ears, say_late
 from deployer.web.http import NO_STORE
 
 BODY_LIMIT = 64 * 1024
-_AT_ONCE = 4
+# Few: threads of one interpreter that all compute keep its event loop, and so machines that boot,
+# waiting for their turn. Four and two made a flood three times as slow, and boots eight times.
+_AT_ONCE = 2
 # Platforms hang up after three seconds, and the way there and back is theirs as well.
 _PATIENCE = 2.0
 _BROKEN = Message("I could not do that; my log says why.", Tone.BAD)
@@ -36,7 +38,7 @@ class Chats:
     def __init__(self, ears: Ears) -> None:
         self.ears = ears
         # Apart, so that what takes long keeps nobody from being heard.
-        self.hearing = ThreadPoolExecutor(2, "chat-hearing")
+        self.hearing = ThreadPoolExecutor(1, "chat-hearing")
         self.work = ThreadPoolExecutor(_AT_ONCE, "chat")
         self.late = ThreadPoolExecutor(_AT_ONCE, "chat-late")
 
