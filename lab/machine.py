@@ -129,7 +129,7 @@ class Machine:
                 self._begin()
 
     def _ends_by_reset(self) -> bool:
-        """Returns when QEMU ends."""
+        """Returns when QEMU ends: whether by a restart of its machine, not by switching off."""
         by_reset = False
         with socket.socket(socket.AF_UNIX) as events, suppress(ConnectionError):
             if not self._reach(events):

@@ -31,7 +31,8 @@ DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 def pytest_configure() -> None:
     configure_logging("json")
     families.load_model = _once_per_file(families.load_model)
-    fastapi.FastAPI.include_router = _once_per_router(fastapi.FastAPI.include_router)  # type: ignore[method-assign]
+    include = _once_per_router(fastapi.FastAPI.include_router)
+    pytest.MonkeyPatch().setattr(fastapi.FastAPI, "include_router", include)
     # Hypothesis without a stop-watch: a machine that is busy must not fail a test.
     hypothesis.settings.register_profile("patient", deadline=None)
     hypothesis.settings.load_profile("patient")

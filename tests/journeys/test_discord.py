@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from deployer.drivers.chat.base import Request, Response
-from deployer.services.chat import threads
 from deployer.services.people import Role
 from tests.support.chat.discord import BOT, CHANNEL, PUBLIC, Discord
 from tests.support.service import Service, ok
@@ -54,13 +53,6 @@ class People:
         return shown
 
 
-def turns(service: Service, count: int) -> None:
-    for _ in range(count):
-        for id_ in threads.MAIL.take(service.parts, 9):
-            threads.update(service.parts, id_)
-        service.clock.forward(seconds=4)
-
-
 def title(message: dict[str, Any]) -> str:
     return str(message["embeds"][0]["title"])
 
@@ -76,7 +68,7 @@ def test_a_host_is_reinstalled_out_of_discord(service: Service, discord: Discord
     assert people.presses(asked, 0) is asked and asked["components"] == []
     assert "queued" in title(asked)
 
-    turns(service, 2)
+    service.turns(2)
     ((told, shown),) = discord.messages[CHANNEL].items()
     # Its button asks, and leaves it as it is.
     question = people.presses(shown, 1)
@@ -87,6 +79,6 @@ def test_a_host_is_reinstalled_out_of_discord(service: Service, discord: Discord
     for event in ("installer_started", "installer_finished", "first_boot"):
         machine.phones_home(event)
     service.work()
-    turns(service, 5)
+    service.turns(5)
     assert list(discord.messages[CHANNEL]) == [told] and "ready" in title(shown)
     assert any("ready" in title(each) for each in discord.messages[told].values())

@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from deployer.drivers.chat.base import Request
-from deployer.services.chat import threads
 from deployer.services.people import Role
 from tests.support.chat import mattermost
 from tests.support.chat.mattermost import CHANNEL, Mattermost
@@ -56,13 +55,6 @@ def presses(service: Service, team: Mattermost, post: dict[str, Any], number: in
     return str(said["ephemeral_text"])
 
 
-def turns(service: Service, count: int) -> None:
-    for _ in range(count):
-        for id_ in threads.MAIL.take(service.parts, 9):
-            threads.update(service.parts, id_)
-        service.clock.forward(seconds=4)
-
-
 def test_a_host_is_reinstalled_out_of_mattermost(service: Service, team: Mattermost) -> None:
     service.knows()
     code = ok(service.client(Role.OPERATOR).post("/api/v1/chat/links"))["code"]
@@ -70,7 +62,7 @@ def test_a_host_is_reinstalled_out_of_mattermost(service: Service, team: Matterm
 
     asked = says(service, team, "reinstall web01 as debian-12-image")
     assert "queued" in presses(service, team, asked, 0)
-    turns(service, 2)
+    service.turns(2)
     ((id_, post),) = team.posts.items()
     assert post["channel_id"] == CHANNEL
 
@@ -86,7 +78,7 @@ def test_a_host_is_reinstalled_out_of_mattermost(service: Service, team: Matterm
     machine.phones_home("installer_finished")
     machine.phones_home("first_boot")
     service.work()
-    turns(service, 5)
+    service.turns(5)
     first, second = team.posts.values()
     assert "ready" in first["message"] and second["root_id"] == id_
 

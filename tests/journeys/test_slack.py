@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from deployer.services.chat import threads
 from deployer.services.people import Role
 from tests.support.chat import slack
 from tests.support.chat.slack import CHANNEL
@@ -47,13 +46,6 @@ def answered(workspace: slack.Slack, count: int) -> dict[str, Any]:
     return workspace.answers[count - 1]
 
 
-def turns(service: Service, count: int) -> None:
-    for _ in range(count):
-        for id_ in threads.MAIL.take(service.parts, 9):
-            threads.update(service.parts, id_)
-        service.clock.forward(seconds=4)
-
-
 def test_a_host_is_reinstalled_out_of_slack(service: Service, workspace: slack.Slack) -> None:
     service.knows()
     code = ok(service.client(Role.OPERATOR).post("/api/v1/chat/links"))["code"]
@@ -65,7 +57,7 @@ def test_a_host_is_reinstalled_out_of_slack(service: Service, workspace: slack.S
     assert brings(service, press).content == b""
     assert answered(workspace, 1)["replace_original"]
 
-    turns(service, 2)
+    service.turns(2)
     ((channel, ts),) = workspace.messages
     assert channel == CHANNEL
     service.work()
@@ -75,7 +67,7 @@ def test_a_host_is_reinstalled_out_of_slack(service: Service, workspace: slack.S
     machine.phones_home("installer_finished")
     machine.phones_home("first_boot")
     service.work()
-    turns(service, 5)
+    service.turns(5)
     first, second = workspace.messages.values()
     assert "ready" in slack.shown(first)[0] and second["thread_ts"] == ts
     # What is over has no button that ends it.

@@ -10,7 +10,6 @@ import pytest
 
 from deployer.drivers.chat import telegram_listen
 from deployer.drivers.chat.base import Request, Response
-from deployer.services.chat import threads
 from deployer.services.chat.hear import Ears
 from deployer.services.chat.listeners import Listeners
 from deployer.services.people import Role
@@ -41,13 +40,6 @@ def receiver(service: Service, telegram: Telegram, **more: Any) -> None:
 
 def code(service: Service) -> str:
     return str(ok(service.client(Role.OPERATOR).post("/api/v1/chat/links"))["code"])
-
-
-def turns(service: Service, count: int) -> None:
-    for _ in range(count):
-        for id_ in threads.MAIL.take(service.parts, 9):
-            threads.update(service.parts, id_)
-        service.clock.forward(seconds=4)
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -84,7 +76,7 @@ def test_a_host_is_reinstalled_out_of_telegram(service: Service, telegram: Teleg
     brings(telegram.presses_button(asked, 0))
     assert "queued" in asked["text"] and telegram.presses == []
 
-    turns(service, 2)
+    service.turns(2)
     told = telegram.latest(GROUP)
     assert "reply_to_message" not in told
     service.work()
@@ -93,7 +85,7 @@ def test_a_host_is_reinstalled_out_of_telegram(service: Service, telegram: Teleg
     for event in ("installer_started", "installer_finished", "first_boot"):
         machine.phones_home(event)
     service.work()
-    turns(service, 5)
+    service.turns(5)
     assert "ready" in told["text"] and telegram.latest(GROUP)["reply_to_message"] is told
 
 

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from deployer.app import create_machine_app, create_operator_app
 from deployer.services import deadlines, deliveries, effects, lanes, people
+from deployer.services.chat import threads
 from deployer.services.parts import Parts
 from deployer.services.people import Role
 from deployer.store import deployments as deployment_store
@@ -105,6 +106,13 @@ class Service:
                 deliveries.send(self.parts, id_)
                 tries += 1
         return tries
+
+    def turns(self, count: int = 1) -> None:
+        """What the worker does about messages in chats, so many times."""
+        for _ in range(count):
+            for id_ in threads.MAIL.take(self.parts, 9):
+                threads.update(self.parts, id_)
+            self.clock.forward(seconds=4)
 
     def waiting(self) -> list[Waiting]:
         """What a worker would take in hand next."""

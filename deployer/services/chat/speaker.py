@@ -37,9 +37,7 @@ class Speaker:
 
     @property
     def orderer(self) -> Orderer:
-        return Orderer(
-            self.token.name, self.token.id, self.heard.person.at(self.platform)
-        )  # fmt: skip
+        return Orderer(self.token.name, self.token.id, self.heard.person.at(self.platform))
 
 
 def find_host(session: Session, name: str) -> Host:

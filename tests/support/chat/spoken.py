@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 
-from deployer.services.chat import threads
 from deployer.services.people import Role
 from tests.support.chat.signed import SignedChat, sign
 from tests.support.service import Service, ok
@@ -52,11 +51,7 @@ class Chat:
         assert self.says(f"link {code}", user, tenant=tenant)["title"] == "Linked"
 
     def turns(self, count: int = 1) -> None:
-        """What the worker does about messages, so many times."""
-        for _ in range(count):
-            for id_ in threads.MAIL.take(self.service.parts, 9):
-                threads.update(self.service.parts, id_)
-            self.service.clock.forward(seconds=4)
+        self.service.turns(count)
 
     @property
     def shown(self) -> list[tuple[str, Any, str | None]]:
