@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.demo.places import IMAGES
+from lab.machine import KERNEL_ARGS
 
 Json = dict[str, Any]
 
@@ -30,7 +31,7 @@ class DemoProfile:
         """As an operator writes it."""
         return {
             "name": self.name, "users": [{"name": "ops", "sudo": True, "ssh_keys": [public_key]}],
-            "storage": {"disk": {"min_size": "2G"}},
+            "storage": {"disk": {"min_size": "2G"}}, "kernel_args": KERNEL_ARGS,
             "verify": {"release": "12", "packages": ["openssh-server"]}, **self.spec(mirror),
         }  # fmt: skip
 
@@ -44,10 +45,7 @@ PROFILES = {
         ),
         DemoProfile(
             "debian-12", ("live-x86_64", "debian-installer-12-x86_64"), 3600,
-            lambda mirror: {
-                "os": "debian", "release": "12", "mirror": mirror,
-                "kernel_args": ["console=tty0", "console=ttyS0,115200n8"],
-            },
+            lambda mirror: {"os": "debian", "release": "12", "mirror": mirror},
             needs_mirror=True,
         ),
     )

@@ -27,8 +27,7 @@ def lab(settings: Settings, tmp_path: Path) -> Iterator[Lab]:
 
 def describes(lab: Lab, machine: Machine, mirror: Mirror, **profile: Any) -> None:
     lab.describes(
-        machine, os="debian", release="12", mirror=mirror.url, locale="en_US.UTF-8",
-        kernel_args=["console=ttyS0,115200n8"], **profile,
+        machine, os="debian", release="12", mirror=mirror.url, locale="en_US.UTF-8", **profile,
     )  # fmt: skip
 
 

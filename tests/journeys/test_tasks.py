@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from deployer.settings import Settings
-from lab.machine import DiskSpec, Machine
+from lab.machine import KERNEL_ARGS, DiskSpec, Machine
 from tests.support.lab import MAC, Lab
 from tests.support.live import until
 from tests.support.service import ok
@@ -52,7 +52,8 @@ def begins(lab: Lab, machine: Machine, **profile: Any) -> str:
     """web01 is about to have this done to it."""
     ssh = {"address": "127.0.0.1", "port": machine.ssh_port}
     ok(lab.api.post("/api/v1/hosts", json={"name": "web01", "macs": [MAC], "ssh": ssh}))
-    ok(lab.api.post("/api/v1/profiles", json={"name": "task", "os": "live", **profile}))
+    spec = {"name": "task", "os": "live", "kernel_args": KERNEL_ARGS, **profile}
+    ok(lab.api.post("/api/v1/profiles", json=spec))
     body = {"host": "web01", "profile": "task"}
     id_ = str(ok(lab.api.post("/api/v1/deployments", json=body))["id"])
     lab.waits_for(id_, "booting")

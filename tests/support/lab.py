@@ -12,7 +12,7 @@ from deployer.media import library
 from deployer.media.build import build_debian_root, import_disk_image
 from deployer.settings import Settings
 from deployer.store import images
-from lab.machine import DiskSpec, Firmware, Machine, best_accelerator, free_port
+from lab.machine import KERNEL_ARGS, DiskSpec, Firmware, Machine, best_accelerator, free_port
 from tests.support.live import LiveService, until
 from tests.support.service import ok
 
@@ -97,7 +97,7 @@ class Lab(LiveService):
         public = self.key().with_suffix(".pub").read_text().strip()
         spec = {
             "name": "debian-12-image", "os": "image", "release": "debian-12", "locale": "C.UTF-8",
-            "storage": {"disk": {"min_size": "5G"}},
+            "storage": {"disk": {"min_size": "5G"}}, "kernel_args": KERNEL_ARGS,
             "users": [{"name": "ops", "sudo": True, "ssh_keys": [public]}],
             "verify": {"release": "12", "packages": ["openssh-server"]},
         }  # fmt: skip
