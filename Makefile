@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup media demo test check e2e bench golden run lock clean
 
+# Whoever sets it would have each of the tests' processes compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 MEDIA := .cache/images
 LIVE := $(MEDIA)/live-x86_64/image.json

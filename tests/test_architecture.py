@@ -6,6 +6,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -87,11 +88,13 @@ def _imports(file: Path) -> Iterator[Import]:
                 yield Import(file, node.lineno, target, lazy=node not in top)
 
 
-IMPORTS = [found for file in sorted(ROOT.rglob("*.py")) for found in _imports(file)]
+@cache
+def imports() -> list[Import]:
+    return [found for file in sorted(ROOT.rglob("*.py")) for found in _imports(file)]
 
 
 def test_every_part_is_on_the_map() -> None:
-    parts = {found.part for found in IMPORTS} - {"__init__", "__main__"}
+    parts = {found.part for found in imports()} - {"__init__", "__main__"}
     assert parts <= set(RANK)
 
 
@@ -100,7 +103,7 @@ def test_a_part_knows_only_those_below_it(part: str) -> None:
     """Not within a function either, and not for types only."""
     wrong = [
         str(found)
-        for found in IMPORTS
+        for found in imports()
         if found.part == part
         and found.other not in (None, part, "__version__")
         and RANK[found.other] >= RANK[part]
@@ -111,7 +114,7 @@ def test_a_part_knows_only_those_below_it(part: str) -> None:
 def test_the_command_line_knows_the_api_and_the_words_of_core() -> None:
     wrong = [
         str(found)
-        for found in IMPORTS
+        for found in imports()
         if found.part == "cli"
         and not found.lazy
         and found.other not in (None, "cli", "__version__", *CLI_KNOWS)
@@ -122,7 +125,7 @@ def test_the_command_line_knows_the_api_and_the_words_of_core() -> None:
 def test_on_the_server_it_loads_what_it_needs_when_it_needs_it() -> None:
     wrong = [
         str(found)
-        for found in IMPORTS
+        for found in imports()
         if found.part == "cli"
         and found.lazy
         and found.other not in (None, "cli", "__version__", *CLI_KNOWS, *CLI_ON_THE_SERVER)
@@ -134,7 +137,7 @@ def test_core_is_made_of_values_and_rules() -> None:
     ours_or_python = {"deployer", *sys.stdlib_module_names}
     wrong = [
         str(found)
-        for found in IMPORTS
+        for found in imports()
         if found.part == "core"
         and (package := found.target.split(".")[0])
         and (package in NOT_IN_CORE or package not in ours_or_python | CORE_THIRD_PARTY)
