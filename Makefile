@@ -47,7 +47,8 @@ test: media  ## all tests but the longest journeys
 	@$(PYTEST) -n $(JOBS) -m "not qemu and not e2e"
 	@$(PYTEST) -n $(MACHINES) -m "qemu and not e2e"
 
-check: setup  ## format, lint, types, shell scripts, fast tests: under two minutes
+check: JOBS := 3
+check: setup  ## format, lint, types, shell scripts, fast tests: two minutes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -157,6 +157,7 @@ def test_core_does_not_look_at_the_clock() -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_nobody_asks_for_one_os_family_by_name() -> None:
     """A fact that is missing belongs into family.yaml."""
     names = {file.parent.name for file in (ROOT.parent / "answerfiles").glob("*/family.yaml")}
@@ -171,6 +172,7 @@ def test_nobody_asks_for_one_os_family_by_name() -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_the_state_of_a_deployment_is_written_in_one_place() -> None:
     wrong = [
         f"{file.relative_to(ROOT.parent)}:{node.lineno}"

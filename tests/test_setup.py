@@ -60,11 +60,13 @@ def debian(tmp_path: Path) -> Debian:
 # --- system packages --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_machine_that_has_everything_is_left_alone(debian: Debian) -> None:
     done = debian.run("setup/packages")
     assert (done.returncode, done.stdout, done.stderr, debian.apt) == (0, "", "", [])
 
 
+@pytest.mark.slow
 def test_root_gets_exactly_what_is_missing(debian: Debian) -> None:
     debian.has([name for name in WANTED if name not in ("ovmf", "zstd")])
     done = debian.run("setup/packages")
@@ -72,6 +74,7 @@ def test_root_gets_exactly_what_is_missing(debian: Debian) -> None:
     assert debian.apt == ["update", "install ovmf zstd"]
 
 
+@pytest.mark.slow
 def test_nothing_that_is_installed_is_started(debian: Debian) -> None:
     """Two packages are DHCP servers. What apt starts, it asks policy-rc.d about first."""
     debian.has([name for name in WANTED if name != "isc-dhcp-server"])
@@ -104,6 +107,7 @@ def test_a_package_that_was_removed_is_missing_although_dpkg_remembers_it(debian
     assert "missing: ovmf\n" in debian.run("setup/packages").stderr
 
 
+@pytest.mark.slow
 def test_a_source_that_does_not_answer_stops_nothing(debian: Debian) -> None:
     debian.has([name for name in WANTED if name != "ovmf"])
     debian.program("apt-get", '[[ $* != *update* ]] && echo "$*" >> "$FOLDER/calls"')
@@ -112,6 +116,7 @@ def test_a_source_that_does_not_answer_stops_nothing(debian: Debian) -> None:
     assert "not every package source answered" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_apt_cannot_install_is_named(debian: Debian) -> None:
     debian.has([name for name in WANTED if name != "ovmf"])
     debian.program("apt-get", "exit 100")

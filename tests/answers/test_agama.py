@@ -186,6 +186,7 @@ KEYS = [
 ]
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=4))
 @settings(max_examples=100)
 def test_no_value_breaks_the_check(value: dict[str, Any]) -> None:
@@ -200,6 +201,7 @@ def test_no_part_breaks_the_check(profiles: dict[str, str], name: str, value: An
     assert all(finding.message for finding in checked(text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["storage", "network", "scripts", "software"])
 def test_of_a_thousand_faults_some_are_named(profiles: dict[str, str], name: str) -> None:
     given = json.loads(profiles["dhcp"])

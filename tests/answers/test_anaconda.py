@@ -113,6 +113,7 @@ def test_a_passphrase_reaches_the_installer_as_it_is() -> None:
     assert "--luks-version" not in seven.disks("bios", "/dev/vda")
 
 
+@pytest.mark.slow
 def test_btrfs_is_made_where_the_installer_can() -> None:
     storage = {"layout": "plain", "volumes": [{"mount": "/", "fs": "btrfs"}]}
     fedora = Given("fedora", HOST, storage=storage)
@@ -209,6 +210,7 @@ ROUGH = st.lists(st.sampled_from(["%end", " %post", "'", "\t%include /etc/x", "Ã
     "%'\"\\$`a \t", max_size=9), min_size=1, max_size=6).map("\n".join)  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(ROUGH)
 def test_a_script_with_what_kickstart_takes_for_its_own_runs_as_it_was_written(text: str) -> None:

@@ -231,6 +231,7 @@ def said(server: Server) -> list[tuple[str, int]]:
     return [(body["stage"], body["percent"]) for body in server.said("progress")]
 
 
+@pytest.mark.slow
 def test_giving_up_is_reported_with_the_stage_and_the_logs_without_secrets(
     installer: Installer, server: Server
 ) -> None:
@@ -246,6 +247,7 @@ def test_giving_up_is_reported_with_the_stage_and_the_logs_without_secrets(
         assert "no space left" in text and "abc123" not in text and "$6$" not in text
 
 
+@pytest.mark.slow
 def test_it_is_finished_when_the_new_system_was_made(installer: Installer, server: Server) -> None:
     installer.runs("%pre")
     made = installer.folder / "sysimage/root/.deployer-made"

@@ -159,6 +159,7 @@ def test_a_whole_file_of_an_operators_own_passes() -> None:
     assert golden.rendered(FOUND, snapshot)[1] == []
 
 
+@pytest.mark.slow
 @settings(max_examples=25)  # each runs a shell
 @given(hosts(), PROFILES.filter(lambda profile: "kernel_args" not in profile))
 def test_whatever_is_described_comes_out_as_it_went_in(
@@ -192,6 +193,7 @@ def second_part(text: str) -> list[str]:
     return done.stdout.split("\0")
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60) | st.text("\"'\\ \n=#!$`;{}PARTITIONS,/", max_size=60))
 def test_no_text_breaks_the_check(text: str) -> None:
     checked(text.replace("\0", ""))

@@ -56,6 +56,7 @@ def test_apart_from_secrets_and_ids_it_is_what_the_machine_will_get(service: Ser
     assert json.loads(plan.replace(id_, shown_id)) == shown_plan
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_nothing_is_stored(service: Service, parts: Parts) -> None:
     service.knows()

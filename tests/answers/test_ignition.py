@@ -106,6 +106,7 @@ def ini(text: str) -> configparser.ConfigParser:
     return parsed
 
 
+@pytest.mark.slow
 @often
 @given(host=strategies.hosts())
 def test_every_nic_of_a_coreos_has_a_keyfile_that_says_the_same(host: dict[str, Any]) -> None:
@@ -128,6 +129,7 @@ def test_every_nic_of_a_coreos_has_a_keyfile_that_says_the_same(host: dict[str, 
         assert (each["ipv4"]["method"] == "auto") == dhcp
 
 
+@pytest.mark.slow
 @often
 @given(host=strategies.hosts())
 def test_every_nic_of_a_flatcar_has_a_file_that_says_the_same(host: dict[str, Any]) -> None:
@@ -471,6 +473,7 @@ ANYTHING = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(text=st.text(max_size=80) | ANYTHING.map(json.dumps))
 def test_hostile_text_is_a_finding_and_never_an_exception(text: str) -> None:
@@ -478,6 +481,7 @@ def test_hostile_text_is_a_finding_and_never_an_exception(text: str) -> None:
         assert found.message
 
 
+@pytest.mark.slow
 def test_in_a_large_file_each_fault_is_found() -> None:
     files = [
         {"path": f"/etc/x{n}", "mode": 420, "contents": {"source": "data:,x"}} for n in range(3000)

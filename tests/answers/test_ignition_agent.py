@@ -155,6 +155,7 @@ def test_a_disk_that_is_not_clear_is_not_written(tmp_path: Path, family: str) ->
     assert not [line for line in happened if line.startswith(("wipefs", WRITTEN[family]))]
 
 
+@pytest.mark.slow
 @both
 def test_what_fails_is_told_with_the_end_of_the_log(tmp_path: Path, family: str) -> None:
     happened = Machine(tmp_path, family).runs(WRITES="1")

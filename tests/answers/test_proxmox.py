@@ -269,6 +269,7 @@ TREES = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(TREES)
 def test_a_value_is_read_back_as_it_was_written(value: Any) -> None:
     assert tomllib.loads(f"x = {proxmox.INSTALLER.filters['toml'](value)}\n") == {"x": value}
@@ -286,6 +287,7 @@ def test_hostile_text_is_a_finding_and_never_an_exception(text: str) -> None:
     assert check(text)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(TABLES), TREES))
 @settings(max_examples=100, deadline=None)
 def test_hostile_tables_are_a_finding_and_never_an_exception(tables: dict[str, Any]) -> None:
@@ -457,6 +459,7 @@ iface eno2 inet static
 NOT_HERE = ("kernel_args", "vars", "scripts")
 
 
+@pytest.mark.slow
 @given(
     host=strategies.hosts(), profile=strategies.PROFILES, release=st.sampled_from(["8", "9"]),
     script=strategies.BLOCKS,

@@ -158,6 +158,7 @@ def test_a_whole_file_of_an_operators_own_passes() -> None:
     assert files["answers"] == REAL and findings == []
 
 
+@pytest.mark.slow
 @settings(max_examples=25)  # each runs a shell
 @given(hosts(), PROFILES)
 def test_whatever_is_described_comes_out_as_it_went_in(
@@ -192,6 +193,7 @@ def accounts(script: str) -> list[str]:
     return done.stdout.split("\0")
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60) | st.text("\"'\\ \n=#$`;ABERASEDISKOPTS", max_size=60))
 def test_no_text_breaks_the_check(text: str) -> None:
     for file in FOUND.family.files():
@@ -285,6 +287,7 @@ def system(tmp_path: Path) -> LiveSystem:
     return made
 
 
+@pytest.mark.slow
 def test_it_installs_on_the_disk_that_the_server_names(system: LiveSystem) -> None:
     system.starts()
     assert system.calls() == [

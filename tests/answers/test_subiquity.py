@@ -144,6 +144,7 @@ def heard(system: str) -> list[list[str]]:
     return [call.split("\0") for call in calls]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(host=strategies.hosts(), profile=strategies.PROFILES, release=st.sampled_from(
     [r.version for r in FAMILY.family.releases]))  # fmt: skip

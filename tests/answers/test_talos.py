@@ -58,6 +58,7 @@ def findings(text: str, release: str = "1.13", verify: Any = False) -> list[Any]
 # --- what is put in comes out -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @often
 @given(host=strategies.hosts(), profile=PROFILES)
 def test_any_description_makes_a_config_that_says_the_same(
@@ -287,6 +288,7 @@ ANYTHING = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(text=st.text(max_size=80) | ANYTHING.map(yaml.safe_dump))
 def test_hostile_text_is_a_finding_and_never_an_exception(text: str) -> None:

@@ -175,6 +175,7 @@ def proceed(name: str) -> tuple[int, Any]:
     return 200, {"action": "proceed", "disk": disk, "disks": [disk]}
 
 
+@pytest.mark.slow
 def test_it_asks_for_its_disk_and_writes_what_the_installer_includes(
     server: Server, tmp_path: Path
 ) -> None:
@@ -196,6 +197,7 @@ def test_it_asks_for_its_disk_and_writes_what_the_installer_includes(
     assert (disks[USB].transport, disks[LUN].transport) == ("usb", "fc")
 
 
+@pytest.mark.slow
 def test_a_root_without_a_password_is_given_one_that_nobody_knows(
     server: Server, tmp_path: Path
 ) -> None:
@@ -231,6 +233,7 @@ def test_another_machine_is_stopped_before_anything_is_written(
     assert "reboot -f" in esxi.ran()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer",
     [(200, {"action": "abort", "reason": "no disk fits"}), (404, "nothing"), (422, "no"),
@@ -272,6 +275,7 @@ def test_after_the_installation_it_says_so(server: Server, tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.slow
 def test_the_first_boot_makes_it_what_was_asked_for(server: Server, tmp_path: Path) -> None:
     esxi = Esxi(tmp_path, server, {"esxcli system version get": "Version: 8.0.3\n"})
     (tmp_path / "ssh").mkdir()

@@ -91,6 +91,7 @@ def _possible(profile: dict[str, Any]) -> dict[str, Any]:
 _OWN_VARS = ("edition", "ui_language", "admin_password", "passwords")
 
 
+@pytest.mark.slow
 @often
 @given(strategies.hosts(), strategies.PROFILES)
 def test_any_description_makes_files_that_say_the_same(

@@ -68,6 +68,7 @@ def test_the_peers_of_the_documentation_can_be_read(tmp_path: Path) -> None:
         peers.read(file)
 
 
+@pytest.mark.slow
 def test_a_peer_is_asked_counted_and_stopped(tmp_path: Path) -> None:
     (tmp_path / "hello").write_text("hello")
     (tmp_path / "urls").write_text("/hello\nGET /hello\nGET /missing\n")
@@ -156,6 +157,7 @@ def test_the_report_shows_ratios_errors_and_memory() -> None:
     assert "| plain | 100 | 4.0 | 2.00 | 2.10 |" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_commands_of_the_flood_are_understood(service: Service) -> None:
     flood.prepare(service.parts.settings)
@@ -168,6 +170,7 @@ def test_commands_of_the_flood_are_understood(service: Service) -> None:
         assert "I do not know you yet" not in answer.text
 
 
+@pytest.mark.slow
 def test_a_family_is_measured() -> None:
     found = checks.measure("debian")
     assert min(found.first, found.check, found.rendering, found.growth) > 0

@@ -73,6 +73,7 @@ def test_a_field_that_the_file_does_not_mention_stays(known: Server, fleet: Path
     assert run("apply", "-f", fleet).out == "0 created, 0 changed, 3 unchanged\n"
 
 
+@pytest.mark.slow
 def test_a_profile_is_replaced_as_a_whole(known: Server, fleet: Path, run: Run) -> None:
     profile = fleet / "profile.yaml"
     profile.write_text(profile.read_text() + "packages: [vim]\nscripts: {post: 'echo 1'}\n")
@@ -83,6 +84,7 @@ def test_a_profile_is_replaced_as_a_whole(known: Server, fleet: Path, run: Run) 
     assert "vim" not in run("profiles", "show", "debian-12").out
 
 
+@pytest.mark.slow
 def test_a_secret_is_not_shown_and_does_not_always_differ(
     known: Server, fleet: Path, run: Run
 ) -> None:
@@ -117,6 +119,7 @@ def test_one_mistake_anywhere_and_nothing_is_sent(server: Server, fleet: Path, r
     assert audit(server) == []
 
 
+@pytest.mark.slow
 def test_a_file_does_not_lift_protection(known: Server, fleet: Path, run: Run) -> None:
     run("hosts", "protect", "web02")
     with (fleet / "hosts.yaml").open("a") as file:
@@ -141,6 +144,7 @@ def test_what_the_server_refuses_is_named_and_the_rest_goes_on(
     assert "field: os  value: plan9" in outcome.err
 
 
+@pytest.mark.slow
 def test_a_mac_may_move_to_a_host_that_comes_first(known: Server, fleet: Path, run: Run) -> None:
     hosts = fleet / "hosts.yaml"
     moved = hosts.read_text().replace("34:57", "34:58")

@@ -43,6 +43,7 @@ def types(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return typed
 
 
+@pytest.mark.slow
 def test_a_host_is_reinstalled_from_the_terminal(
     fleet: Server, run: Run, types: Callable[..., None]
 ) -> None:

@@ -44,6 +44,7 @@ def test_it_says_what_was_queued(known: Server, run: Run) -> None:
     assert json.loads(run("status", "web01", "--json").out)["vars"] == {"role": "db"}
 
 
+@pytest.mark.slow
 def test_waiting_ends_well_when_the_machine_is_ready(known: Server, run: Run) -> None:
     def machine(id_: str) -> None:
         known.advances(id_, Event.START)
@@ -74,6 +75,7 @@ def test_waiting_ends_badly_with_the_cause(known: Server, run: Run) -> None:
     assert "web02: failed after 0 s\n  grub: \\x1b[31mno space\n" in outcome.out
 
 
+@pytest.mark.slow
 def test_with_json_there_is_one_document_and_the_progress_is_elsewhere(
     known: Server, run: Run
 ) -> None:
@@ -87,6 +89,7 @@ def test_with_json_there_is_one_document_and_the_progress_is_elsewhere(
     threads[0].join()
 
 
+@pytest.mark.slow
 def test_a_restart_of_the_server_goes_unnoticed(
     known: Server, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +110,7 @@ def test_a_restart_of_the_server_goes_unnoticed(
     assert (outcome.code, outcome.err) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_away_is_given_up(
     known: Server, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +123,7 @@ def test_a_server_that_stays_away_is_given_up(
     assert "the deployments go on without us" in outcome.err
 
 
+@pytest.mark.slow
 def test_many_hosts_need_their_number(known: Server, run: Run) -> None:
     names = [f"web{number}" for number in range(11)]
     outcome = run("deploy", *names, "--profile", "debian-12")
@@ -201,6 +206,7 @@ def test_retry_makes_a_new_one(known: Server, run: Run) -> None:
     assert json.loads(run("retry", "web02", "--json").out)["retry_of"] == old
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hosts", [["web01"], ["web01", "web02"]])
 def test_on_a_terminal_the_picture_moves(known: Server, run: Run, hosts: list[str]) -> None:
     run("deploy", *hosts, "--profile", "debian-12")

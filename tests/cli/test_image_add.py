@@ -71,6 +71,7 @@ def test_an_image_with_a_name_of_its_own_is_named_in_vars(run: Run, tmp_path: Pa
     )
 
 
+@pytest.mark.slow
 def test_what_a_manifest_calls_a_release_may_be_more_than_what_profiles_do(
     server: Server, run: Run, tmp_path: Path
 ) -> None:

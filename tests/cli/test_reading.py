@@ -47,6 +47,7 @@ def test_status_as_json_is_what_the_api_says(deployed: Server, run: Run) -> None
     assert [event["to"] for event in document["events"]] == ["queued", "booting", "installing"]
 
 
+@pytest.mark.slow
 def test_status_without_a_host_is_a_table_with_the_unfinished_first(
     deployed: Server, run: Run
 ) -> None:
@@ -59,6 +60,7 @@ def test_status_without_a_host_is_a_table_with_the_unfinished_first(
     assert run("status", "--profile", "other").out == "there are no such deployments\n"
 
 
+@pytest.mark.slow
 def test_lists_are_followed_to_their_end(
     deployed: Server, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +93,7 @@ def test_what_nobody_knows(known: Server, run: Run) -> None:
     assert outcome.err.startswith("error: there is no host and no deployment 'web99'\n")
 
 
+@pytest.mark.slow
 def test_explain_says_what_was_seen_what_is_expected_and_what_is_likely(
     deployed: Server, run: Run
 ) -> None:
@@ -102,6 +105,7 @@ def test_explain_says_what_was_seen_what_is_expected_and_what_is_likely(
     assert {"state", "cause", "last_seen", "expected", "likely"} <= set(document)
 
 
+@pytest.mark.slow
 def test_cancel(deployed: Server, run: Run) -> None:
     id_ = deployed.latest("web02")
     assert run("cancel", "web02").out == f"web02: {id_} is cancelled\n"
@@ -110,6 +114,7 @@ def test_cancel(deployed: Server, run: Run) -> None:
     assert "cannot be cancelled" in again.err
 
 
+@pytest.mark.slow
 def test_hosts(known: Server, run: Run) -> None:
     lines = run("hosts").out.splitlines()
     assert lines[1].split() == ["web01", "52:54:00:12:34:56", "rack=a1", "env=staging"]

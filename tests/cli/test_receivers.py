@@ -72,6 +72,7 @@ def test_a_value_that_may_be_a_secret_is_not_shown(file: Path, run: Run) -> None
     assert "another1" not in shown and "abc123def" not in run("receivers", "show", "noc").out
 
 
+@pytest.mark.slow
 def test_they_are_listed_shown_and_deleted(file: Path, run: Run) -> None:
     assert run("receivers").out == (
         "NAME  TYPE  OF           TOLD OF\nnoc   json  env=staging  failed ready\n"
@@ -85,6 +86,7 @@ def test_they_are_listed_shown_and_deleted(file: Path, run: Run) -> None:
     assert run("receivers").out == "there are no receivers yet\n"
 
 
+@pytest.mark.slow
 def test_a_receiver_is_tried(file: Path, noc: Other, run: Run) -> None:
     tried = run("receivers", "test", "noc")
     assert (tried.code, tried.out) == (0, f"sent  POST {noc.url}/: 200\n")
@@ -94,6 +96,7 @@ def test_a_receiver_is_tried(file: Path, noc: Other, run: Run) -> None:
     assert run("receivers", "test", "nobody").code == 1
 
 
+@pytest.mark.slow
 def test_what_was_told_is_listed_and_told_again(
     known: Server, file: Path, noc: Other, run: Run
 ) -> None:

@@ -16,6 +16,7 @@ class Pipe(io.StringIO):
         return False
 
 
+@pytest.mark.slow
 def test_a_secret_is_set_from_standard_input_listed_and_deleted(
     server: Server, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def test_token_create_prints_the_secret_and_nothing_else(server: Server, run: Ru
     assert answer.status_code == 200
 
 
+@pytest.mark.slow
 def test_tokens_are_listed_and_revoked(run: Run) -> None:
     assert run("token", "list").out == "there are no tokens yet\n"
     run("token", "create", "--name", "me")
@@ -42,6 +43,7 @@ def test_tokens_are_listed_and_revoked(run: Run) -> None:
     assert "must begin with a letter" in run("token", "create", "--name", "a b").err
 
 
+@pytest.mark.slow
 def test_an_empty_database_is_made_only_when_it_is_asked_for(run: Run, folder: Path) -> None:
     (folder / "data" / "deployer.db").unlink()
     for command in (["token", "list"], ["db", "migrate"], ["db", "check"]):

@@ -22,6 +22,7 @@ def deployer(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_help_and_client_commands_load_nothing_heavy(folder: Path) -> None:
     code = (
         "import sys, contextlib\nfrom deployer.cli import main\n"
@@ -46,11 +47,13 @@ def complete(words: str, **environment: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_host_and_profile_names_are_completed(known: Server, run: Run) -> None:
     assert complete("deployer status web") == ["web01", "web02"]
     assert complete("deployer deploy web01 --profile d") == ["debian-12"]
 
 
+@pytest.mark.slow
 def test_completion_is_quiet_when_nobody_answers(folder: Path) -> None:
     assert complete("deployer status w", DEPLOYER_SERVER="http://127.0.0.1:1") == []
 

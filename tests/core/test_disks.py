@@ -275,6 +275,7 @@ def test_a_disk_that_breaks_a_condition_is_never_chosen(
     assert chosen is None or (chosen in disks and holds(rule, chosen, needed))
 
 
+@pytest.mark.slow
 @given(RULES, st.lists(DISKS, max_size=5), SIZES)
 def test_of_several_that_fit_only_picks_none(
     rule: DiskRule, disks: list[Disk], needed: int

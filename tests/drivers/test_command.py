@@ -87,6 +87,7 @@ def test_a_way_to_boot_that_it_does_not_have_leaves_others(pdu: Pdu) -> None:
         pdu.driver(methods=["pxe"]).boot_once(BootMethod.PXE)
 
 
+@pytest.mark.slow
 def test_out_of_time_a_cycle_is_unclear_and_the_program_is_dead(pdu: Pdu, tmp_path: Path) -> None:
     pdu.program(f"(sleep 1.4; touch {tmp_path}/late) & sleep 60")
     with pytest.raises(DriverUnclear, match="1 s and was killed"):

@@ -25,6 +25,7 @@ def bmc(tmp_path: Path) -> Iterator[IpmiSim]:
         yield bmc
 
 
+@pytest.mark.slow
 def test_the_machine_is_switched_on_cycled_and_off(bmc: IpmiSim) -> None:
     switch = driver(bmc.settings)
     assert switch.state() is PowerState.OFF
@@ -76,6 +77,7 @@ def test_the_newer_cipher_suite_is_tried_first_and_a_wrong_one_is_named(bmc: Ipm
     assert refused.value.field == "power.cipher"
 
 
+@pytest.mark.slow
 def test_nobody_there_may_come_back(bmc: IpmiSim, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deployer.drivers.power.ipmi._RETRIES", 1)
     monkeypatch.setattr("deployer.drivers.power.ipmi._RETRY_SECONDS", 1)
@@ -108,6 +110,7 @@ SETTINGS = {
 ON = 'case "$*" in *status*) echo Chassis Power is on; exit;; esac\n'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "end", ["echo Unable to set Chassis Power Control to Cycle >&2; exit 1", "sleep 60"]
 )
@@ -142,6 +145,7 @@ def test_the_password_is_on_standard_input_and_nowhere_else(ipmitool: Path) -> N
     assert PASSWORD not in (ipmitool / "seen").read_text() + (ipmitool / "calls").read_text()
 
 
+@pytest.mark.slow
 def test_output_without_end_is_cut(ipmitool: Path) -> None:
     _script(ipmitool, "yes 'Chassis Power is on'")
     before = threading.active_count()

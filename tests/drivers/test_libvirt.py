@@ -42,6 +42,7 @@ def test_the_machine_starts_from_its_own_nic_and_then_from_its_disk(libvirt: Lib
     assert orders == {"52:54:00:12:34:56": "1", "vda": "2"}
 
 
+@pytest.mark.slow
 def test_a_running_machine_is_started_anew(libvirt: Libvirt) -> None:
     switch = driver({"driver": "libvirt", "domain": "web01"})
     switch.cycle()

@@ -25,6 +25,7 @@ def bmc(emulator: SushyEmulator) -> PowerDriver:
     return driver(emulator.settings)
 
 
+@pytest.mark.slow
 def test_the_machine_is_switched_on_restarted_and_off(
     emulator: SushyEmulator, bmc: PowerDriver
 ) -> None:
@@ -46,6 +47,7 @@ def test_the_next_boot_is_set_and_seen(emulator: SushyEmulator, bmc: PowerDriver
     assert emulator.boot["BootSourceOverrideTarget"] == "Pxe"
 
 
+@pytest.mark.slow
 def test_a_bmc_that_sets_something_else_is_caught(
     bmc: PowerDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,6 +57,7 @@ def test_a_bmc_that_sets_something_else_is_caught(
         bmc.boot_once(BootMethod.UEFI_HTTP)
 
 
+@pytest.mark.slow
 def test_virtual_media_goes_in_boots_and_comes_out(
     emulator: SushyEmulator, bmc: PowerDriver
 ) -> None:

@@ -102,6 +102,7 @@ def test_nobody_there() -> None:
     assert type(error.value) is DriverError
 
 
+@pytest.mark.slow
 def test_all_of_it_has_an_end_even_when_every_answer_comes_in_time(
     bmc: FaultyBmc, switch: PowerDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +216,7 @@ def test_a_bmc_with_no_useful_reset_says_which_it_has(bmc: FaultyBmc, switch: Po
         switch.off()
 
 
+@pytest.mark.slow
 def test_an_off_that_does_nothing_is_caught(bmc: FaultyBmc, switch: PowerDriver) -> None:
     bmc.fault("POST", "Reset", "ignore")
     with pytest.raises(DriverError, match="still on"):
@@ -224,6 +226,7 @@ def test_an_off_that_does_nothing_is_caught(bmc: FaultyBmc, switch: PowerDriver)
 # --- the override -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_override_that_is_taken_and_ignored_is_caught(
     bmc: FaultyBmc, switch: PowerDriver
 ) -> None:
@@ -233,6 +236,7 @@ def test_an_override_that_is_taken_and_ignored_is_caught(
     assert type(error.value) is DriverError and bmc.resets == []
 
 
+@pytest.mark.slow
 def test_an_override_that_shows_late_is_waited_for(bmc: FaultyBmc, switch: PowerDriver) -> None:
     old = dict(bmc.system)
     answer, looks = bmc.answer, 0

@@ -56,6 +56,7 @@ def test_another_network_entry_will_do(lab: Lab) -> None:
     assert machine.boot_next == "0002"
 
 
+@pytest.mark.slow
 def test_an_account_that_is_not_root_uses_sudo(lab: Lab) -> None:
     with lab.server(UefiLinux(), user="ops") as server:
         switch = lab.driver(server, username="ops")
@@ -112,6 +113,7 @@ def test_a_restart_without_an_answer_is_unclear(lab: Lab, monkeypatch: pytest.Mo
         lab.driver(server).cycle()
 
 
+@pytest.mark.slow
 def test_a_machine_that_does_not_answer_may_be_asked_again(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

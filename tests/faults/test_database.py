@@ -72,6 +72,7 @@ def _is_refused_for_now(answer: httpx.Response) -> None:
 # --- F033 -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_f033_while_the_database_is_locked_writers_are_told_to_come_back_and_nothing_is_written(
     installing: tuple[Service, FakeMachine, str],
 ) -> None:
@@ -90,6 +91,7 @@ def test_f033_while_the_database_is_locked_writers_are_told_to_come_back_and_not
     assert service.state(id_) == "first_boot"
 
 
+@pytest.mark.slow
 def test_f033_while_the_database_is_locked_machines_boot_their_disks_and_people_can_read(
     installing: tuple[Service, FakeMachine, str],
 ) -> None:
@@ -121,6 +123,7 @@ def short_statements(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "STATEMENT_SECONDS", 0.5)
 
 
+@pytest.mark.slow
 @on_postgresql
 def test_a_statement_that_takes_too_long_is_ended_but_for_a_migrations(
     short_statements: None, parts: Parts
@@ -191,6 +194,7 @@ def test_f038_a_server_that_only_reads_for_a_while_is_written_to_afterwards(
     live.waits_for(live.queues("idle"), "booting")
 
 
+@pytest.mark.slow
 @on_postgresql
 def test_f038_when_all_connections_are_taken_the_answer_is_to_come_back(
     short_wait: None, parts: Parts

@@ -47,6 +47,7 @@ def _effects(parts: Parts, id_: str) -> list[Effect]:
         return store.of_deployment(session, id_)
 
 
+@pytest.mark.slow
 def test_with_a_manual_switch_a_deployment_is_booting_as_soon_as_it_is_queued(
     worker: Worker, real: Service
 ) -> None:
@@ -56,6 +57,7 @@ def test_with_a_manual_switch_a_deployment_is_booting_as_soon_as_it_is_queued(
     until(lambda: real.state(id_) == "booting", 10)
 
 
+@pytest.mark.slow
 def test_an_effect_that_fails_twice_and_then_works_moves_the_deployment(
     impatient: None, worker: Worker, real: Service
 ) -> None:
@@ -66,6 +68,7 @@ def test_an_effect_that_fails_twice_and_then_works_moves_the_deployment(
     assert Fake.told["twice"] == ["boot_once"] * 3 + ["cycle"]
 
 
+@pytest.mark.slow
 def test_an_effect_that_never_works_fails_the_deployment_with_what_the_switch_said(
     impatient: None, worker: Worker, real: Service
 ) -> None:
@@ -76,6 +79,7 @@ def test_an_effect_that_never_works_fails_the_deployment_with_what_the_switch_sa
     assert not real.machine().is_offered_an_installer()
 
 
+@pytest.mark.slow
 def test_a_driver_that_crashes_fails_the_deployment_with_its_words(
     worker: Worker, real: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +121,7 @@ def test_dead_switches_do_not_hold_up_the_others(
     until(lambda: not worker.in_hand)
 
 
+@pytest.mark.slow
 def test_f031_an_effect_that_is_handed_over_again_while_it_runs_runs_once(
     worker: Worker, real: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +146,7 @@ def test_f031_an_effect_that_is_handed_over_again_while_it_runs_runs_once(
     assert calls == ["boot_once"]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_what_is_held_back_keeps_nobody_busy(
     worker: Worker, real: Service, monkeypatch: pytest.MonkeyPatch
@@ -192,6 +198,7 @@ def _left_behind(service: Service, parts: Parts, name: str, *, started: bool) ->
     return id_
 
 
+@pytest.mark.slow
 def test_f030_an_effect_that_a_lost_worker_had_in_hand_is_done_by_the_next(
     real_parts: Parts, real: Service
 ) -> None:
@@ -202,6 +209,7 @@ def test_f030_an_effect_that_a_lost_worker_had_in_hand_is_done_by_the_next(
     assert Fake.told["orphan"][0] == "boot_once"
 
 
+@pytest.mark.slow
 def test_f030_a_power_cycle_that_a_lost_worker_had_in_hand_is_reported_and_not_repeated(
     real_parts: Parts, real: Service
 ) -> None:
@@ -212,6 +220,7 @@ def test_f030_a_power_cycle_that_a_lost_worker_had_in_hand_is_reported_and_not_r
     assert Fake.told.get("orphan", []) == []
 
 
+@pytest.mark.slow
 def test_f030_a_power_cycle_whose_secret_is_gone_when_the_next_worker_finds_it_fails_once(
     real_parts: Parts, real: Service
 ) -> None:
@@ -228,6 +237,7 @@ def test_f030_a_power_cycle_whose_secret_is_gone_when_the_next_worker_finds_it_f
     assert real.cause(id_) == cause
 
 
+@pytest.mark.slow
 def test_an_effect_that_a_newer_version_ordered_fails_the_deployment_by_its_name(
     real_parts: Parts, real: Service
 ) -> None:
@@ -251,6 +261,7 @@ def test_f032_a_worker_that_lost_its_lease_changes_nothing_any_more(
     assert _effects(real_parts, id_)[-1].started_at is None
 
 
+@pytest.mark.slow
 def test_a_lease_is_renewed_while_the_switch_takes_its_time(
     worker: Worker, real: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +282,7 @@ def test_a_lease_is_renewed_while_the_switch_takes_its_time(
 # --- background tasks -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_f049_a_task_that_raises_is_tried_again_ever_more_slowly_and_recovers() -> None:
     moments: list[float] = []
 
@@ -330,6 +342,7 @@ def named(worker: Worker, name: str) -> Any:
 TASKS = ["outbox", "deliveries", "chats", "listeners", "deadlines", "leases", "housekeeping"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 @on_sqlite
 def test_f049_readyz_names_a_task_that_fails_until_it_works_again(
@@ -348,6 +361,7 @@ def test_f049_readyz_names_a_task_that_fails_until_it_works_again(
     until(lambda: api.get("/readyz").status_code == 200)
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_f049_readyz_names_a_task_that_is_dead(worker: Worker) -> None:
     task = named(worker, "deadlines")

@@ -47,6 +47,7 @@ def test_f001_a_lost_finished_is_made_up_for_by_the_new_systems_own_call(service
     assert service.state(id_) == "ready"
 
 
+@pytest.mark.slow
 def test_f001_when_every_last_call_is_lost_it_fails_and_is_not_installed_again(
     service: Service,
 ) -> None:
@@ -75,6 +76,7 @@ def test_f002_a_call_repeated_because_its_answer_was_lost_gets_the_same_answer_a
     assert ordered == (["ssh.verify"] if event == "first_boot" else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_f003_calls_twice_late_and_in_any_order_only_ever_move_it_forward(
     service: Service, seed: int
@@ -98,6 +100,7 @@ def test_f003_calls_twice_late_and_in_any_order_only_ever_move_it_forward(
         assert not machine.is_offered_an_installer()
 
 
+@pytest.mark.slow
 def test_f004_a_machine_that_stops_at_any_step_fails_disarmed_with_what_was_seen_last(
     service: Service,
 ) -> None:
@@ -119,6 +122,7 @@ def test_f004_a_machine_that_stops_at_any_step_fails_disarmed_with_what_was_seen
 # --- boots at the wrong moment ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_f005_a_reboot_after_the_answer_file_boots_the_disk(service: Service) -> None:
     service.knows()
     for step in STEPS[1:]:
@@ -141,6 +145,7 @@ def test_f005_a_reboot_before_the_answer_file_gets_the_same_script(service: Serv
     assert "kernel" in first and machine.asks() == first
 
 
+@pytest.mark.slow
 def test_f006_when_the_power_fails_it_fails_and_it_is_not_switched_on_again(
     service: Service,
 ) -> None:
@@ -156,6 +161,7 @@ def test_f006_when_the_power_fails_it_fails_and_it_is_not_switched_on_again(
     assert not machine.is_offered_an_installer(), "should somebody switch it on"
 
 
+@pytest.mark.slow
 def test_f007_a_machine_in_a_boot_loop_gets_its_disk_after_the_limit(service: Service) -> None:
     service.knows()
     service.deploys()
@@ -165,6 +171,7 @@ def test_f007_a_machine_in_a_boot_loop_gets_its_disk_after_the_limit(service: Se
     assert offers == [True] * limit + [False] * (50 - limit)
 
 
+@pytest.mark.slow
 def test_f007_an_installer_that_fails_and_restarts_again_and_again_runs_once(
     service: Service,
 ) -> None:
@@ -176,6 +183,7 @@ def test_f007_an_installer_that_fails_and_restarts_again_and_again_runs_once(
     assert service.cause(id_) == "no space (while unpacking)"
 
 
+@pytest.mark.slow
 def test_f008_a_machine_that_boots_the_network_again_afterwards_boots_its_disk(
     service: Service,
 ) -> None:
@@ -189,6 +197,7 @@ def test_f008_a_machine_that_boots_the_network_again_afterwards_boots_its_disk(
     assert service.events(id_).count("network_boot") == 1, "a hint, once, at its boot order"
 
 
+@pytest.mark.slow
 def test_f009_an_installer_that_reboots_three_times_needs_one_shot_only(service: Service) -> None:
     service.knows()
     id_, machine = service.deploys(), service.machine()
@@ -224,6 +233,7 @@ def _race_of_two_nics(real: Service, rounds: int) -> None:
         ok(real.api.post(f"/api/v1/deployments/{id_}/cancel"))
 
 
+@pytest.mark.slow
 def test_f010_of_two_nics_that_boot_at_once_one_gets_the_installer(real: Service) -> None:
     _race_of_two_nics(real, rounds=12)
 
@@ -236,6 +246,7 @@ def test_f010_of_two_nics_that_boot_at_once_one_gets_the_installer_a_thousand_ti
     _race_of_two_nics(real, rounds=1000)
 
 
+@pytest.mark.slow
 def test_f011_the_answer_file_names_interfaces_by_mac_whatever_their_order(
     service: Service,
 ) -> None:

@@ -50,6 +50,7 @@ def _create_at_once(service: Service, number: int) -> None:
     ok(service.api.post(f"{CREATE}/{winner}/cancel"))
 
 
+@pytest.mark.slow
 def test_f040_of_a_hundred_creations_at_once_one_wins_and_the_others_learn_its_id(
     many: Service,
 ) -> None:
@@ -105,6 +106,7 @@ def test_f041_a_key_whose_request_failed_may_be_used_again(many: Service) -> Non
     assert _with_key(many.api, "k").status_code == 201
 
 
+@pytest.mark.slow
 def test_f041_the_same_key_in_flight_waits_for_the_first_and_gets_its_answer(
     many: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +204,7 @@ def _has_one_end(service: Service, id_: str, confirmed: bool, machine: Any) -> N
     assert row.version == sum(line["to"] is not None for line in history)
 
 
+@pytest.mark.slow
 def test_f042_after_a_confirmed_cancel_nothing_goes_out_whatever_it_raced_with(
     many: Service,
 ) -> None:

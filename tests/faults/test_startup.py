@@ -179,6 +179,7 @@ def test_f036_a_database_server_that_is_away_or_lacks_the_database_is_named(
         build_parts(missing)
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_f036_the_command_refuses_in_one_line_and_db_create_begins_anew(used: Parts) -> None:
     used.database.dispose()

@@ -57,6 +57,7 @@ def title(message: dict[str, Any]) -> str:
     return str(message["embeds"][0]["title"])
 
 
+@pytest.mark.slow
 def test_a_host_is_reinstalled_out_of_discord(service: Service, discord: Discord) -> None:
     service.knows()
     people = People(service, discord)

@@ -55,6 +55,7 @@ def presses(service: Service, team: Mattermost, post: dict[str, Any], number: in
     return str(said["ephemeral_text"])
 
 
+@pytest.mark.slow
 def test_a_host_is_reinstalled_out_of_mattermost(service: Service, team: Mattermost) -> None:
     service.knows()
     code = ok(service.client(Role.OPERATOR).post("/api/v1/chat/links"))["code"]

@@ -46,6 +46,7 @@ def answered(workspace: slack.Slack, count: int) -> dict[str, Any]:
     return workspace.answers[count - 1]
 
 
+@pytest.mark.slow
 def test_a_host_is_reinstalled_out_of_slack(service: Service, workspace: slack.Slack) -> None:
     service.knows()
     code = ok(service.client(Role.OPERATOR).post("/api/v1/chat/links"))["code"]

@@ -125,6 +125,7 @@ def test_a_list_of_checksums_that_is_not_what_was_signed_is_refused(
         fetch(archive, tmp_path / "image")
 
 
+@pytest.mark.slow
 def test_a_signature_of_anybody_else_is_refused(archive: Archive, tmp_path: Path) -> None:
     with Archive(tmp_path / "other") as other:
         archive.keys.write_bytes(other.keys.read_bytes())

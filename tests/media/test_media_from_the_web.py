@@ -93,6 +93,7 @@ def nothing_is_left(folder: Path) -> bool:
     return list((folder / "data").glob("images/*")) == []
 
 
+@pytest.mark.slow
 def test_an_iso_is_fetched_and_compared_with_the_list_beside_it(
     tmp_path: Path, mirror: Mirror
 ) -> None:
@@ -109,12 +110,14 @@ def test_an_iso_is_fetched_and_compared_with_the_list_beside_it(
         take(tmp_path, f"{mirror.url}/{ISO}")
 
 
+@pytest.mark.slow
 def test_an_archive_is_fetched_too(tmp_path: Path, mirror: Mirror) -> None:
     tar(mirror.folder / "alpine-netboot-3.23.0-aarch64.tar.gz", ALPINE)
     image = take(tmp_path, f"{mirror.url}/alpine-netboot-3.23.0-aarch64.tar.gz")
     assert image.manifest["name"] == "alpine-3.23-arm64"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "/", "/pxeboot"])
 def test_of_a_folder_only_what_is_needed_is_fetched(
     tmp_path: Path, mirror: Mirror, end: str
@@ -127,6 +130,7 @@ def test_of_a_folder_only_what_is_needed_is_fetched(
     assert "/7.8/amd64/base78.tgz" not in mirror.asked
 
 
+@pytest.mark.slow
 def test_a_place_tells_what_a_folder_does_not(tmp_path: Path, mirror: Mirror) -> None:
     tree(mirror.folder / "amd64-usr/4230.2.3", FLATCAR)
     tree(mirror.folder / "download/v1.13.2", TALOS_FOLDER)
@@ -149,6 +153,7 @@ def test_a_place_tells_what_a_folder_does_not(tmp_path: Path, mirror: Mirror) ->
         assert "nothing vouches for" in said(tmp_path)
 
 
+@pytest.mark.slow
 def test_of_a_tree_the_installer_is_fetched_and_its_packages_stay(
     tmp_path: Path, mirror: Mirror
 ) -> None:
@@ -161,6 +166,7 @@ def test_of_a_tree_the_installer_is_fetched_and_its_packages_stay(
     assert said(tmp_path).count("profiles name a mirror") == 1
 
 
+@pytest.mark.slow
 def test_what_must_be_listed_cannot_come_from_a_web_server(tmp_path: Path, mirror: Mirror) -> None:
     tree(mirror.folder / "esxi", ESXI)
     with pytest.raises(DeployerError, match=r"all files of .* are needed, and a web server"):
@@ -170,6 +176,7 @@ def test_what_must_be_listed_cannot_come_from_a_web_server(tmp_path: Path, mirro
 # --- what goes wrong --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -189,12 +196,14 @@ def test_a_fetch_that_fails_leaves_nothing(
     assert nothing_is_left(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_redirect_is_followed(tmp_path: Path, mirror: Mirror) -> None:
     iso(mirror.folder / "elsewhere.iso", UBUNTU)
     mirror.broken[f"/{ISO}"] = f"{mirror.url}/elsewhere.iso"
     assert take(tmp_path, f"{mirror.url}/{ISO}").manifest["made_of"] == ISO
 
 
+@pytest.mark.slow
 def test_more_than_any_medium_has_is_not_fetched_to_its_end(
     tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +214,7 @@ def test_more_than_any_medium_has_is_not_fetched_to_its_end(
     assert nothing_is_left(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_file_of_a_folder_that_fails_fails_it_all(tmp_path: Path, mirror: Mirror) -> None:
     tree(mirror.folder / "7.8/amd64", OPENBSD)
     mirror.broken["/7.8/amd64/bsd.rd"] = "ends"
@@ -213,6 +223,7 @@ def test_a_file_of_a_folder_that_fails_fails_it_all(tmp_path: Path, mirror: Mirr
     assert nothing_is_left(tmp_path)
 
 
+@pytest.mark.slow
 def test_what_may_be_secret_in_a_url_is_not_shown(tmp_path: Path, mirror: Mirror) -> None:
     iso(mirror.folder / ISO, UBUNTU)
     host = mirror.url.removeprefix("http://")

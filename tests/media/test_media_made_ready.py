@@ -40,6 +40,7 @@ def test_an_initrd_that_others_follow_is_gzip(tmp_path: Path) -> None:
     assert gzip.decompress((image.folder / "initrd.img").read_bytes()) == b"070701 an archive"
 
 
+@pytest.mark.slow
 def test_a_damaged_initrd_is_named(tmp_path: Path) -> None:
     medium = vendors.proxmox(tmp_path / "pve.iso")
     folder = tmp_path / "pve.tree"
@@ -150,6 +151,7 @@ def test_drivers_come_as_a_folder(tmp_path: Path, wimboot: Path) -> None:
     assert (image.folder / "drivers/nic/netkvm.sys").read_bytes() == b"sys"
 
 
+@pytest.mark.slow
 def test_split_media_keep_their_parts(tmp_path: Path, wimboot: Path) -> None:
     files = dict(windows(tmp_path, 20348, "Server", "ServerStandard"))
     del files["sources/install.wim"]
@@ -178,6 +180,7 @@ def test_an_edition_file_of_media_creation_is_one_image_among_others(
 # --- what is said -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_medium_without_packages_is_taken_and_said_to_be(tmp_path: Path) -> None:
     rocky = vendors.anaconda("Rocky Linux", "9.6")
     boot = {name: text for name, text in rocky.items() if not name.startswith("BaseOS")}

@@ -144,6 +144,7 @@ def test_a_release_is_asked_for_where_the_medium_does_not_say_it(tmp_path: Path)
     assert image.manifest["name"] == "alpine-3.21-x86_64"
 
 
+@pytest.mark.slow
 def test_a_name_that_no_recipe_looks_for_is_refused(tmp_path: Path) -> None:
     medium = iso(tmp_path / "ubuntu.iso", UBUNTU)
     with pytest.raises(DeployerError, match=r"image ubuntu-24\.04-x86_64, and would not find mine"):

@@ -148,6 +148,7 @@ def listed(medium: Path) -> Path:
     return sums
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["", ".gpg", ".asc", ".sig"])
 def test_a_list_that_is_signed_vouches(
     tmp_path: Path, medium: Path, vendor: Vendor, end: str

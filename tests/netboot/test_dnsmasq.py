@@ -102,6 +102,7 @@ def test_proxy_mode_adds_the_file_to_the_address_of_another_server(
         assert file.vendor_class == ("HTTPClient" if http else "PXEClient"), code
 
 
+@pytest.mark.slow
 def test_known_only_leaves_strangers_alone(segment: Segment, folder: Path, full: Server) -> None:
     full.stop()
     server = Server(segment, plan(folder, known_only=True))
@@ -130,6 +131,7 @@ def test_a_relayed_network_has_its_own_range(segment: Segment, folder: Path, ful
     assert str(reply.address).startswith("10.79.0.")
 
 
+@pytest.mark.slow
 def test_a_plan_gives_the_same_text_always_and_dnsmasq_accepts_each(folder: Path) -> None:
     draft = folder / "draft.conf"
     for mode in Mode:

@@ -60,6 +60,7 @@ def netboot_lines(service: Service, id_: str) -> list[tuple[Any, ...]]:
     ]
 
 
+@pytest.mark.slow
 def test_each_step_of_a_machine_stands_in_its_history_and_changes_the_explanation(
     service: Service, place: tuple[Segment, Path]
 ) -> None:

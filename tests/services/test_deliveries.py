@@ -120,6 +120,7 @@ def test_by_label_and_event(service: Service, noc: Other, when: Json, events: li
     assert told(noc) == [(f"deployment.{event}", "web01") for event in events]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_all_states_in_their_order_also_those_of_one_commit(service: Service, noc: Other) -> None:
     service.knows()
@@ -131,6 +132,7 @@ def test_all_states_in_their_order_also_those_of_one_commit(service: Service, no
     assert [what for what, _ in told(noc)] == [f"deployment.{state}" for state in every]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_whoever_is_switched_off_is_told_nothing(service: Service, noc: Other) -> None:
     service.knows()
@@ -167,6 +169,7 @@ def test_what_is_rolled_back_is_not_told(service: Service, noc: Other) -> None:
     assert len(rows(service)) == 1
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_without_receivers_it_costs_one_query(service: Service) -> None:
     asked: list[str] = []
@@ -188,6 +191,7 @@ def test_without_receivers_it_costs_one_query(service: Service) -> None:
 # --- F050: a receiver in trouble --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_f050_a_receiver_that_is_ill_is_asked_again_after_growing_pauses(
     service: Service, noc: Other
 ) -> None:
@@ -209,6 +213,7 @@ def test_f050_a_receiver_that_is_ill_is_asked_again_after_growing_pauses(
     assert len({asked.headers["idempotency-key"] for asked in noc.asked}) == 1
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_f050_retry_after_is_respected_also_by_what_happens_meanwhile(
     service: Service, noc: Other
@@ -227,6 +232,7 @@ def test_f050_retry_after_is_respected_also_by_what_happens_meanwhile(
     assert service.tells() == 2 and len(noc.asked) == 3
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_f050_one_that_does_not_answer_is_asked_once_a_minute_however_much_there_is_to_tell(
     service: Service, noc: Other
@@ -251,6 +257,7 @@ def test_f050_one_that_does_not_answer_is_asked_once_a_minute_however_much_there
     assert service.tells() == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 302])
 @on_sqlite
 def test_what_will_not_work_is_refused_at_once(service: Service, noc: Other, status: int) -> None:
@@ -263,6 +270,7 @@ def test_what_will_not_work_is_refused_at_once(service: Service, noc: Other, sta
     assert row["outcome"] == "refused" and f"answered with {status}" in row["said"]
 
 
+@pytest.mark.slow
 def test_f050_after_a_day_it_is_given_up_and_after_a_month_forgotten(
     service: Service, noc: Other
 ) -> None:
@@ -288,6 +296,7 @@ def test_f050_after_a_day_it_is_given_up_and_after_a_month_forgotten(
     assert rows(service) == []
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_a_receiver_that_is_put_right_is_tried_at_once(service: Service, noc: Other) -> None:
     service.knows()
@@ -300,6 +309,7 @@ def test_a_receiver_that_is_put_right_is_tried_at_once(service: Service, noc: Ot
     assert service.tells() == 1 and noc.asked[-1].path == "/better"
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_what_is_for_a_receiver_that_is_gone_or_lacks_a_secret_is_refused(
     service: Service, noc: Other
@@ -338,6 +348,7 @@ def test_a_crash_of_a_driver_is_said_and_counted(
 # --- several workers --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_of_several_workers_one_sends_it(service: Service, noc: Other) -> None:
     service.knows()
     for number in range(5):
@@ -357,6 +368,7 @@ def test_of_several_workers_one_sends_it(service: Service, noc: Other) -> None:
     assert len(taken) == len(set(taken)) == 5
 
 
+@pytest.mark.slow
 def test_what_a_dead_worker_had_in_hand_is_anothers_after_its_lease(
     service: Service, noc: Other
 ) -> None:
@@ -375,6 +387,7 @@ def test_what_a_dead_worker_had_in_hand_is_anothers_after_its_lease(
 # --- once more --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_replay_has_the_same_id_time_and_body(service: Service, noc: Other) -> None:
     service.knows()
     knows_receiver(service, noc)
@@ -400,6 +413,7 @@ def test_what_is_not_there_is_not_replayed(service: Service, noc: Other) -> None
     assert answer.status_code == 404 and "deployer notifications" in answer.json()["remedy"]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_the_list_is_filtered_and_goes_on_page_by_page(service: Service, noc: Other) -> None:
     service.knows()
@@ -450,6 +464,7 @@ def says(service: Service, tmp_path: Any) -> Any:
     return queued
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_a_workflow_tells_a_receiver_and_does_not_wait(
     service: Service, noc: Other, says: Any
@@ -497,6 +512,7 @@ def test_a_receiver_that_a_workflow_names_must_be_there_and_stays(
     assert answer.status_code == 409 and "the workflow mine names" in answer.json()["detail"]
 
 
+@pytest.mark.slow
 @on_sqlite
 @pytest.mark.parametrize("text", ["{{ nothing }}", "{{ '' }}"])
 def test_a_text_that_cannot_be_said_fails_the_step(

@@ -173,6 +173,7 @@ def test_a_condition_lets_a_step_be_done_or_skips_it(
 APPROVED = "  queued: [{do: approve}, {do: power.boot_once}]\n" + BOOT
 
 
+@pytest.mark.slow
 def test_nothing_is_touched_until_a_person_has_approved(
     service: Service, follows: Follows, acts: list[str]
 ) -> None:
@@ -245,6 +246,7 @@ def hall(service: Service, racks: int, hosts: int, **power: Any) -> None:
             service.queues(host=name)
 
 
+@pytest.mark.slow
 def test_a_rack_has_only_so_many_in_hand_and_holds_up_no_other(service: Service) -> None:
     service.parts.settings.power_at_once_per_rack = 3
     hall(service, racks=2, hosts=5)
@@ -252,12 +254,14 @@ def test_a_rack_has_only_so_many_in_hand_and_holds_up_no_other(service: Service)
     assert chosen(service) == {}, "until one of them has ended"
 
 
+@pytest.mark.slow
 def test_the_whole_service_has_only_so_many_in_hand(service: Service) -> None:
     service.parts.settings.power_at_once = 4
     hall(service, racks=3, hosts=3)
     assert sum(chosen(service).values()) == 4
 
 
+@pytest.mark.slow
 def test_within_a_minute_only_so_many_are_restarted(service: Service) -> None:
     service.parts.settings.restarts_per_minute = 2
     hall(service, racks=1, hosts=5)
@@ -266,6 +270,7 @@ def test_within_a_minute_only_so_many_are_restarted(service: Service) -> None:
     assert service.work() == ["power.cycle"] * 2
 
 
+@pytest.mark.slow
 def test_fifty_dead_bmcs_hold_up_no_living_one(service: Service) -> None:
     service.parts.settings.power_at_once = 10
     service.knows()

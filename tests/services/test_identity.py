@@ -88,6 +88,7 @@ def web01(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web01]:
         yield made
 
 
+@pytest.mark.slow
 def test_what_was_verified_is_kept_with_the_host(web01: Web01, service: Service) -> None:
     assert web01.installed == {
         "machine_id": ID, "address": "127.0.0.1", "host_keys": [web01.server.host_key_line],
@@ -95,6 +96,7 @@ def test_what_was_verified_is_kept_with_the_host(web01: Web01, service: Service)
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_same_system_is_reinstalled_and_then_recorded_anew(web01: Web01) -> None:
     id_ = web01.reinstalls()
     assert web01.event(id_, "ssh.identity")["found"] == "it is the system that was verified last"
@@ -104,6 +106,7 @@ def test_the_same_system_is_reinstalled_and_then_recorded_anew(web01: Web01) -> 
     assert web01.installed["machine_id"] == OTHER
 
 
+@pytest.mark.slow
 def test_another_machine_id_is_refused_before_anything_is_touched(
     web01: Web01, service: Service
 ) -> None:
@@ -115,6 +118,7 @@ def test_another_machine_id_is_refused_before_anything_is_touched(
     assert "by the workflow install" in cause
 
 
+@pytest.mark.slow
 def test_another_host_key_is_refused(web01: Web01, service: Service) -> None:
     with SshServer(web01.says, service.parts.ssh_public_key) as another:
         at = {"address": "127.0.0.1", "port": another.port}
@@ -125,6 +129,7 @@ def test_another_host_key_is_refused(web01: Web01, service: Service) -> None:
     assert "shows another SSH host key" in service.cause(id_)
 
 
+@pytest.mark.slow
 def test_who_does_not_answer_is_reinstalled(web01: Web01, service: Service) -> None:
     at = {"address": "127.0.0.1", "port": free_port()}
     ok(service.api.patch("/api/v1/hosts/web01", json={"ssh": at}))
@@ -134,6 +139,7 @@ def test_who_does_not_answer_is_reinstalled(web01: Web01, service: Service) -> N
     assert web01.acts == ["boot_once", "cycle"]
 
 
+@pytest.mark.slow
 def test_who_knows_nobody_any_more_is_known_by_its_host_key(web01: Web01, service: Service) -> None:
     web01.server.authorized = "another key"
     id_ = web01.reinstalls()
@@ -141,6 +147,7 @@ def test_who_knows_nobody_any_more_is_known_by_its_host_key(web01: Web01, servic
     assert web01.acts == ["boot_once", "cycle"]
 
 
+@pytest.mark.slow
 def test_it_is_drained_first_and_a_drain_that_fails_stops_it(
     web01: Web01, service: Service
 ) -> None:
@@ -157,12 +164,14 @@ def test_it_is_drained_first_and_a_drain_that_fails_stops_it(
     assert "a volume is in use" in service.cause(id_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drain", [["a", "list"], 7, True])
 def test_a_drain_that_is_no_command_is_said(web01: Web01, service: Service, drain: Any) -> None:
     id_ = web01.reinstalls(vars={"drain": drain})
     assert service.state(id_) == "failed" and "must be a command" in service.cause(id_)
 
 
+@pytest.mark.slow
 def test_what_is_overwritten_is_forgotten_even_when_nobody_verifies_it(
     web01: Web01, service: Service
 ) -> None:
@@ -178,6 +187,7 @@ def test_what_is_overwritten_is_forgotten_even_when_nobody_verifies_it(
     assert service.state(id_) == "ready" and web01.installed == {}
 
 
+@pytest.mark.slow
 def test_a_rescue_forgets_nothing(web01: Web01, service: Service) -> None:
     rescue = {"name": "rescue", "os": "live", "release": "rescue", "workflow": "rescue",
               "users": [{"name": "ops", "ssh_keys": PROFILE["users"][0]["ssh_keys"]}]}  # fmt: skip

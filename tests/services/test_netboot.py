@@ -75,6 +75,7 @@ def test_a_boot_reads_as_a_story_in_the_history(seen: Netboot) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_firmware_that_repeats_itself_fills_no_history(seen: Netboot) -> None:
     for number in range(300):
         seen.sees(*BOOT, event(Kind.MISSING, arch=None, file=f"made-up-{number}"))
@@ -164,6 +165,7 @@ def test_the_cause_of_a_deployment_that_fails_tells_it_all(seen: Netboot) -> Non
     )
 
 
+@pytest.mark.slow
 def test_t028_a_foreign_server_is_a_line_on_every_booting_deployment_and_its_first_cause(
     service: Service,
 ) -> None:

@@ -96,6 +96,7 @@ def test_what_is_already_ordered_is_dropped_when_the_machine_comes(
     assert acts == ["boot_once"], "a restart now would cost it its installer"
 
 
+@pytest.mark.slow
 def test_when_no_way_is_left_it_fails_with_what_became_of_each(
     service: Service, acts: list[str], booting: str
 ) -> None:
@@ -117,6 +118,7 @@ def test_when_no_way_is_left_it_fails_with_what_became_of_each(
         assert f"{way}: the machine did not come" in service.cause(booting)
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_a_way_that_the_bmc_refuses_is_passed_over_at_once(
     service: Service, acts: list[str], monkeypatch: pytest.MonkeyPatch
@@ -222,6 +224,7 @@ def test_it_is_taken_out_when_the_deployment_ends_without_its_machine(
     assert service.events(by_iso)[-1] == "power.eject_media"
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_a_bmc_that_does_not_give_it_back_costs_a_line_and_no_deployment(
     service: Service, by_iso: str, monkeypatch: pytest.MonkeyPatch
@@ -337,6 +340,7 @@ def test_an_installer_that_ipxe_alone_starts_is_not_led_to_grub(
     assert acts == [offered, "cycle"]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_a_bmc_fetches_the_iso_into_its_drive_and_gives_it_back(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

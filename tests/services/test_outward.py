@@ -173,6 +173,7 @@ def test_what_cannot_be_asked_so_fails_with_the_reason(
     assert service.state(id_) == "failed" and words in service.cause(id_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0", "localhost", "[::1]",
@@ -193,6 +194,7 @@ def test_t073_neither_ourselves_nor_a_clouds_metadata_are_asked(
 # --- a webhook --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_webhook_can_be_checked_by_whoever_has_the_secret(
     service: Service, follows: Follows, other: Other
 ) -> None:
@@ -214,6 +216,7 @@ def test_a_webhook_can_be_checked_by_whoever_has_the_secret(
     assert line(service, id_, "webhook")["status"] == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["failed", "cancelled"])
 def test_however_it_ends_it_is_told_and_a_failure_to_tell_changes_nothing(
     service: Service, follows: Follows, other: Other, state: str

@@ -87,6 +87,7 @@ def test_a_wipe_is_given_every_disk_and_ends_when_they_are_wiped(service: Servic
     assert not service.machine().is_offered_an_installer()
 
 
+@pytest.mark.slow
 def test_it_may_take_as_long_as_its_workflow_says(service: Service) -> None:
     profile(service, WIPE)
     id_ = service.deploys(profile="wipe")
@@ -120,6 +121,7 @@ def test_a_rescue_lets_in_the_keys_of_its_users_and_says_where(service: Service)
     assert not service.machine().is_offered_an_installer(), "the next restart boots the disk"
 
 
+@pytest.mark.slow
 def test_a_machine_is_taken_out_of_service_by_two_people(service: Service) -> None:
     profile(service, {**WIPE, "workflow": "decommission"})
     id_ = service.queues(profile="wipe")

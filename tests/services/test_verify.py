@@ -78,6 +78,7 @@ def in_time(act: Callable[[], Verdict], seconds: float = 4) -> Verdict:
     return done[0]
 
 
+@pytest.mark.slow
 def test_a_machine_as_asked_for_is_verified(installed: Installed) -> None:
     with SshServer(healthy, installed.public_key) as server:
         verdict = installed.verify(server.port, [server.host_key_line])
@@ -88,6 +89,7 @@ def test_a_machine_as_asked_for_is_verified(installed: Installed) -> None:
     assert len(server.commands) == 5 and server.asked_for_more == []
 
 
+@pytest.mark.slow
 def test_ports_are_asked_from_here(installed: Installed) -> None:
     closed = free_port()
     with SshServer(healthy, installed.public_key) as server:
@@ -104,6 +106,7 @@ def test_who_could_not_look_says_so_and_no_more(installed: Installed) -> None:
     assert str(verdict.cause).startswith("installed, not verified: ")
 
 
+@pytest.mark.slow
 def test_one_of_several_reported_host_keys_is_enough(installed: Installed) -> None:
     with SshServer(healthy, installed.public_key) as server:
         reported = [
@@ -148,6 +151,7 @@ def test_an_account_that_does_not_let_us_in_is_named(installed: Installed, user:
     assert server.logins == 4, "fail2ban shuts out at the fifth"
 
 
+@pytest.mark.slow
 def test_a_machine_that_still_starts_lets_nobody_in_and_is_asked_again(
     installed: Installed,
 ) -> None:
@@ -155,6 +159,7 @@ def test_a_machine_that_still_starts_lets_nobody_in_and_is_asked_again(
         assert installed.verify(server.port, [server.host_key_line]).result == "verified"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "prints", "cause"),
     [
@@ -188,6 +193,7 @@ def test_what_differs_is_named(installed: Installed, command: str, prints: str, 
         assert installed.verify(server.port, [server.host_key_line]).cause == cause
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", ["deaf", "undecided", "mute", "stuck"])
 def test_a_machine_that_falls_silent_is_not_waited_for_without_end(
     installed: Installed, manner: Any

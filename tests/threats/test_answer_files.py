@@ -89,6 +89,7 @@ def answers_to_people(service: Service, id_: str) -> Iterator[tuple[str, bytes]]
         yield path, service.api.get(f"/{path}").content
 
 
+@pytest.mark.slow
 def test_t014_a_secret_is_in_the_one_answer_that_carries_it_and_nowhere_else(
     service: Service, capfd: pytest.CaptureFixture[str], backend: str
 ) -> None:
@@ -132,6 +133,7 @@ def stored_bytes(service: Service, backend: str) -> dict[str, bytes]:
         }
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t014_the_search_for_secrets_would_find_them(service: Service) -> None:
     id_ = plays_a_whole_deployment(service)
@@ -268,6 +270,7 @@ PLACES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_t022_no_name_leads_to_a_file_that_was_not_meant(service: Service) -> None:
     folder = service.parts.settings.images_dir / "live-x86_64"
     (folder / "unlisted").write_text("unlisted")

@@ -111,6 +111,7 @@ def asked(client: TestClient, route: tuple[str, str], id_: str, **more: Any) -> 
 # --- without a token --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t060_every_route_is_either_on_the_public_list_or_asks_for_a_token(
     service: Service,
@@ -137,6 +138,7 @@ def test_t080_the_page_of_the_api_is_all_ours(service: Service) -> None:
     assert "//" not in "".join(loaded)
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t060_the_public_pages_tell_no_names_and_change_nothing(service: Service) -> None:
     service.knows()
@@ -177,6 +179,7 @@ def test_t062_the_table_of_roles_names_every_route(service: Service) -> None:
     assert {r for r in routes if r[1].startswith("/api/")} == set(NEEDS)
 
 
+@pytest.mark.slow
 @on_sqlite
 @pytest.mark.parametrize("role", Role)
 def test_t062_each_role_may_do_its_work_and_no_more(service: Service, role: Role) -> None:
@@ -192,6 +195,7 @@ def test_t062_each_role_may_do_its_work_and_no_more(service: Service, role: Role
             assert answer.status_code in (200, 201, 204, 404, 409), (route, answer.text)
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t062_a_refused_request_changes_nothing(service: Service) -> None:
     service.knows()
@@ -220,6 +224,7 @@ def test_t062_a_viewer_does_not_learn_from_an_error_whether_a_host_exists(
 OWNERS = ["owner", "owner_id", "group", "group_id", "team", "tenant", "created_by", "requested_by"]
 
 
+@pytest.mark.slow
 @on_sqlite
 @pytest.mark.parametrize("role", [Role.OPERATOR, Role.ADMIN])
 def test_t063_hosts_and_profiles_have_no_owner_to_change(service: Service, role: Role) -> None:
@@ -251,6 +256,7 @@ SETTABLE: dict[tuple[str, str], set[str]] = {
 }
 
 
+@pytest.mark.slow
 @on_sqlite
 @pytest.mark.parametrize("route", BODIES, ids=" ".join)
 def test_t064_no_column_can_be_set_that_is_not_a_field_of_the_request(
@@ -433,6 +439,7 @@ def test_t061_the_service_does_not_start_without_the_key_it_had(service: Service
         build_parts(settings)
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t061_the_command_ends_with_an_error_and_one_clear_line(settings: Settings) -> None:
     settings.key_file.write_text("changeme")

@@ -111,6 +111,7 @@ def with_standing_clock(service: Service) -> None:
     app.loaders.limit.clock = lambda: 0.0
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t002_beyond_the_limit_nobody_gets_an_installer_and_one_line_says_so(
     service: Service, capfd: pytest.CaptureFixture[str]
@@ -170,6 +171,7 @@ def test_t002_the_limit_of_one_address_is_nobody_elses(service: Service) -> None
 # --- one client, one window -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t003_a_second_client_gets_the_local_disk(service: Service, served: RunningServer) -> None:
     service.knows()
@@ -182,6 +184,7 @@ def test_t003_a_second_client_gets_the_local_disk(service: Service, served: Runn
     assert "/d/" in asks_for_script(served, "127.0.0.2"), "the first one is not harmed"
 
 
+@pytest.mark.slow
 def test_t003_a_second_client_raises_one_alert_however_often_it_asks(service: Service) -> None:
     service.knows()
     id_ = service.deploys()
@@ -207,6 +210,7 @@ def test_t004_after_the_window_the_same_client_gets_the_local_disk(service: Serv
     assert "kernel" not in script and "/d/" not in script
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t005_the_same_client_gets_the_same_bytes_up_to_the_limit(service: Service) -> None:
     service.knows()
@@ -232,6 +236,7 @@ CLAIMS = [
 ]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t006_a_header_does_not_change_who_is_asking(
     service: Service, served: RunningServer
@@ -292,6 +297,7 @@ BEFORE_PROXIES = [
 ]
 
 
+@pytest.mark.slow
 @on_sqlite
 @pytest.mark.parametrize("header", BEFORE_PROXIES, ids=["one", "three", "in two lines"])
 def test_t006_the_proxys_word_counts_on_real_connections_and_no_one_elses(
@@ -309,6 +315,7 @@ def test_t006_the_proxys_word_counts_on_real_connections_and_no_one_elses(
     assert "/d/" in asks_for_script(served, "127.0.0.2"), "the same machine, past the proxy"
 
 
+@pytest.mark.slow
 @on_sqlite
 @pytest.mark.parametrize(
     "header", [claim for claim in CLAIMS if not claim.startswith("X-Forwarded-For")]
@@ -327,6 +334,7 @@ def test_t006_from_the_proxy_too_no_other_header_names_the_client(
 # --- a loan, not a state ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @on_sqlite
 @pytest.mark.parametrize(
     ("power", "minutes"),

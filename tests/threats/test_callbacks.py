@@ -39,6 +39,7 @@ def effects_of(service: Service, id_: str) -> list[str]:
 # --- who says it ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t040_finished_is_believed_only_with_the_token_for_phoning_home(service: Service) -> None:
     id_, machine = installing(service)
@@ -70,6 +71,7 @@ def test_t040_a_machine_cannot_say_what_people_or_we_say(service: Service) -> No
 # --- how often --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_t041_a_call_replayed_a_hundred_times_has_one_effect(service: Service) -> None:
     id_, machine = installing(service, verify={})
     machine.phones_home("installer_finished")
@@ -93,6 +95,7 @@ CALLS = st.lists(
 )
 
 
+@pytest.mark.slow
 @on_sqlite
 @given(calls=st.lists(CALLS, min_size=3, max_size=3))
 @settings(
@@ -192,6 +195,7 @@ PAYLOADS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t045_hostile_text_is_shown_as_text_everywhere(
     service: Service, capfd: pytest.CaptureFixture[str]
@@ -262,6 +266,7 @@ def verifies_against(
     return id_, machine
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t048_another_host_key_fails_the_deployment_before_we_log_in(service: Service) -> None:
     with SshServer(lambda command: "", service.parts.ssh_public_key) as server:
@@ -299,6 +304,7 @@ def test_t048_a_key_of_another_kind_is_not_asked_for(service: Service) -> None:
         assert verdict.cause is not None and server.commands == []
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t048_the_right_key_lets_us_in(service: Service) -> None:
     with SshServer(lambda command: "web01\n", service.parts.ssh_public_key) as server:
@@ -308,6 +314,7 @@ def test_t048_the_right_key_lets_us_in(service: Service) -> None:
         assert "not as asked" in service.cause(id_), "this machine prints nonsense, but it is ours"
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t048_a_key_reported_after_the_check_began_does_not_count(service: Service) -> None:
     with SshServer(lambda command: "", service.parts.ssh_public_key) as server:

@@ -69,6 +69,7 @@ def test_t091_what_was_signed_too_long_ago_is_refused(chat: Chat, seconds: int) 
     assert chat.brings(chat.body("status", at=at.isoformat())).status_code == 401
 
 
+@pytest.mark.slow
 @ON_SQLITE
 def test_t092_where_no_time_is_signed_nothing_is_done_at_once(chat: Chat, service: Service) -> None:
     receiver = {"name": "ops", "type": "signed",
@@ -117,6 +118,7 @@ class TestT095:
         chat.links("U2")
         return chat.says(ASK)
 
+    @pytest.mark.slow
     def test_another_person(self, chat: Chat, service: Service, asked: dict[str, Any]) -> None:
         said = chat.says(yes(asked), "U2")
         assert said["title"] == "Only who asked for it, or an admin, may answer."
@@ -129,6 +131,7 @@ class TestT095:
         chat.links("U3", Role.ADMIN)
         assert chat.says(yes(asked), "U3")["tone"] == "good" and deployments(service) == 1
 
+    @pytest.mark.slow
     def test_twice(self, chat: Chat, service: Service, asked: dict[str, Any]) -> None:
         chat.says(yes(asked))
         ok(service.api.post(f"/api/v1/deployments/{self.id(service)}/cancel"))
@@ -139,6 +142,7 @@ class TestT095:
         assert "older than 5 minutes" in chat.says(yes(asked))["title"]
         assert deployments(service) == 0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("change", ["host", "profile", "deployment", "gone", "protected"])
     def test_after_the_target_changed(
         self, chat: Chat, service: Service, asked: dict[str, Any], change: str
@@ -210,6 +214,7 @@ def test_t097_no_secret_of_a_host_or_profile_is_ever_said(chat: Chat, service: S
     assert "MARKER" not in json.dumps(said) + str(chat.shown)
 
 
+@pytest.mark.slow
 @ON_SQLITE
 def test_t100_a_flood_of_one_person_is_answered_shortly(chat: Chat) -> None:
     chat.links("U1")
@@ -219,6 +224,7 @@ def test_t100_a_flood_of_one_person_is_answered_shortly(chat: Chat) -> None:
     assert chat.says("status", "U2")["title"] == "Nothing was deployed yet."
 
 
+@pytest.mark.slow
 @ON_SQLITE
 def test_t100_a_flood_of_one_person_uses_up_nothing_of_the_others(chat: Chat) -> None:
     chat.links("U1")

@@ -97,6 +97,7 @@ def test_t044_of_a_refused_body_nothing_is_kept(
     assert machine.sends_log(b"x" * MB).status_code == 200
 
 
+@pytest.mark.slow
 def test_t044_a_body_that_drips_in_is_not_waited_for(
     server: RunningServer, machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +133,7 @@ def test_t044_a_slow_sender_does_not_stop_the_others(
             connection.close()
 
 
+@pytest.mark.slow
 def test_t044_a_compressed_body_is_refused_unread(machine: FakeMachine) -> None:
     bomb, plain = gzip.compress(b"0" * 50 * MB), b'{"stage": "x"}'
     log = f"{machine.url('logs')}/agent.log"
@@ -166,6 +168,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 def test_t044_a_body_with_two_meanings_is_refused(service: Service, machine: FakeMachine) -> None:
     for what, body in REFUSED.items():
         answer = machine.http.post(machine.url("progress"), content=body, headers=JSON)
@@ -266,6 +269,7 @@ def test_t079_two_requests_in_a_row_get_their_own_answers(server: RunningServer)
     assert statuses(answer) == [404, 200]
 
 
+@pytest.mark.slow
 def test_t079_urls_come_from_the_settings_whatever_host_is_named(
     server: RunningServer, service: Service
 ) -> None:
@@ -319,6 +323,7 @@ def test_t079_an_endless_head_is_cut_off(
     assert resident_bytes() - before < 20 * MB
 
 
+@pytest.mark.slow
 def test_t079_a_head_that_drips_in_is_not_waited_for(
     bounded: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ BOOT_FIELDS = ["host.name", "host.serial", "host.uuid", "profile.name", "kernel_
                "kernel argument's value", "machine's serial", "machine's uuid"]  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.sampled_from(BOOT_FIELDS), HOSTILE)
 @example("kernel argument's value", "tty0 || reboot")
 @example("machine's serial", "SN\u00a01")
@@ -191,6 +192,7 @@ ARGUMENTS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(ARGUMENTS)
 @example(["console=tty0$IFS$1init=/bin/sh"])
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -279,6 +281,7 @@ def plain_plan() -> Json:
     return plan(*described_with("", "nothing"))
 
 
+@pytest.mark.slow
 @given(st.sampled_from(TEXT_FIELDS), IN_A_FIELD)
 @example("dns", "fe80::1%x\n[Match]\nName=*")
 @example("address", "fe80::1%x\nGateway=10.6.6.6/64")
@@ -332,6 +335,7 @@ def test_t031_a_mac_of_another_form_is_refused(mac: Any) -> None:
         canonical_mac(mac)
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t031_a_bad_mac_is_a_422_for_people_and_the_local_disk_for_machines(
     service: Service,
@@ -411,6 +415,7 @@ def test_t070_a_search_finds_what_holds_the_text_and_nothing_else(service: Servi
     assert lists(service, "hosts") == sorted(names), "everything is still there"
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), st.sampled_from(LISTS))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_t070_no_text_at_all_upsets_a_list(service: Service, text: str, where: Any) -> None:
@@ -418,6 +423,7 @@ def test_t070_no_text_at_all_upsets_a_list(service: Service, text: str, where: A
     lists(service, kind, **{parameter: text})
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t070_the_text_of_a_cursor_is_no_query(service: Service) -> None:
     service.knows()

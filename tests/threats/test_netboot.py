@@ -89,6 +89,7 @@ def test_t027_nobody_writes(segment: Segment, folder: Path) -> None:
     assert not list(folder.rglob("new*"))
 
 
+@pytest.mark.slow
 def test_t027_only_the_provisioning_interface_listens(segment: Segment, folder: Path) -> None:
     other = segment.others["other"]
     segment.server.ip("link", "add", "out0", "type", "veth", "peer", "name", "out1",

@@ -38,6 +38,7 @@ def knows(
     ok(service.api.post("/api/v1/receivers", json=spec))
 
 
+@pytest.mark.slow
 @on_sqlite
 @pytest.mark.parametrize("status", [200, 404, 500])
 def test_a_receivers_secrets_are_shown_nowhere(
@@ -68,6 +69,7 @@ def test_a_receivers_secrets_are_shown_nowhere(
         assert MARK not in text and WHSEC not in text
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t045_what_a_machine_says_is_told_as_text_on_every_way(
     service: Service, other: Other

@@ -108,6 +108,7 @@ def test_t075_a_bmc_that_is_not_verified_is_said_to_be_so(service: Service, bmc:
     assert "verify is false" in str(service.history(id_))
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t076_a_host_shows_the_name_of_a_secret_and_takes_it_back(
     service: Service, bmc: FaultyBmc
@@ -186,6 +187,7 @@ def test_a_secret_that_a_host_names_is_not_deleted(service: Service, bmc: Faulty
     assert answer.status_code == 409 and "host web01" in answer.json()["detail"]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_a_wrong_password_fails_the_deployment_at_once(service: Service, bmc: FaultyBmc) -> None:
     _with_bmc(service, bmc)
@@ -197,6 +199,7 @@ def test_a_wrong_password_fails_the_deployment_at_once(service: Service, bmc: Fa
     assert bmc.resets == []
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_f013_a_reset_whose_answer_was_lost_is_not_asked_again(
     service: Service, bmc: FaultyBmc

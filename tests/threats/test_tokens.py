@@ -59,6 +59,7 @@ HEADERS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/d//answers/plan.json", "/d/answers/plan.json", "/plan.json"])
 def test_t007_no_header_finds_a_deployment(service: Service, id_: str, path: str) -> None:
     for headers in (HEADERS, *({name: value} for name, value in HEADERS.items())):
@@ -74,6 +75,7 @@ WRONG_TOKENS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS)
 def test_t008_a_wrong_token_is_the_same_404_whatever_it_looks_like(
     service: Service, id_: str, door: str
@@ -87,6 +89,7 @@ def test_t008_a_wrong_token_is_the_same_404_whatever_it_looks_like(
     assert service.state(id_) == "booting"
 
 
+@pytest.mark.slow
 def test_t008_a_real_token_is_taken_exactly_or_not_at_all(service: Service, id_: str) -> None:
     token = service.parts.tokens(id_)[Purpose.ANSWERS]
     spoiled = [
@@ -98,6 +101,7 @@ def test_t008_a_real_token_is_taken_exactly_or_not_at_all(service: Service, id_:
     assert service.machine().http.get(f"/d/{token}/answers/plan.json").status_code == 200
 
 
+@pytest.mark.slow
 def test_t008_a_well_signed_token_of_a_deployment_that_is_not_stored_opens_nothing(
     service: Service, id_: str
 ) -> None:
@@ -126,6 +130,7 @@ def test_t009_the_three_tokens_share_nothing_that_is_secret(service: Service, id
     assert all(len(secret) * 5 >= 128 for secret in secrets)
 
 
+@pytest.mark.slow
 def test_t010_a_token_names_its_deployment_whatever_else_the_caller_claims(
     service: Service,
 ) -> None:
@@ -141,6 +146,7 @@ def test_t010_a_token_names_its_deployment_whatever_else_the_caller_claims(
     assert (service.state(a), service.state(b)) == ("installing", "booting")
 
 
+@pytest.mark.slow
 def test_t010_halves_of_two_tokens_make_no_token(service: Service) -> None:
     service.knows(host={"name": "other", "macs": ["52:54:00:00:00:02"]})
     a, b = armed(service, "a", "52:54:00:00:00:0a"), armed(service, "b", "52:54:00:00:00:0c")
@@ -218,6 +224,7 @@ def test_t011_a_token_is_not_alive_before_its_machine_is_told_to_boot(service: S
         assert refused(opens(service.machine(), service.parts.tokens(id_)[purpose]))
 
 
+@pytest.mark.slow
 def test_t011_a_token_of_the_deployment_before_opens_nothing_of_the_next(
     service: Service, id_: str
 ) -> None:
@@ -269,6 +276,7 @@ def test_t013_behind_nat_the_rule_can_be_switched_off(service: Service, id_: str
 # --- nobody keeps a copy ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_t015_no_script_answer_file_or_callback_may_be_cached(service: Service, id_: str) -> None:
     machine, tokens = service.machine(), service.parts.tokens(id_)
     answers = [

@@ -71,6 +71,7 @@ def test_t112_a_protected_host_is_refused_on_every_path(
     assert not service.machine().is_offered_an_installer()
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t112_protection_beats_a_deployment_that_waits_already(service: Service) -> None:
     service.knows()
@@ -107,6 +108,7 @@ def test_t112_a_dry_run_says_that_the_host_is_protected(service: Service) -> Non
 FALSE = [False, 0, 0.0, "false", "False", "FALSE", "no", "off", "0", "n", "f"]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t112_only_an_admin_lifts_protection_however_it_is_spelled(service: Service) -> None:
     service.knows()
@@ -208,6 +210,7 @@ ABORTS: list[tuple[Json, list[Json]]] = [
 ]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t119_unless_one_disk_is_meant_nothing_is_written(service: Service) -> None:
     service.knows()
@@ -219,6 +222,7 @@ def test_t119_unless_one_disk_is_meant_nothing_is_written(service: Service) -> N
         assert service.row(id_).cause == answer["reason"]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t119_the_disk_that_is_meant_is_the_only_one_named(service: Service) -> None:
     service.knows()
@@ -308,6 +312,7 @@ def test_t121_a_dry_run_shows_the_exact_target_and_changes_nothing(service: Serv
     assert database(service) != before
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_t121_the_dry_run_shows_what_the_machine_then_gets(service: Service) -> None:
     service.knows()

@@ -210,6 +210,7 @@ def test_openbsds_installer_is_given_its_answers_by_its_mac(bsd: Service) -> Non
     assert "pxeboot" not in machine.asks(uuid=UUID, serial="CN7016-A"), "the script is spent"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [STRANGER, SECOND, "web01", "*", "..%2f..%2fkeys", "x" * 3000])
 def test_openbsds_other_names_are_told_nothing(bsd: Service, name: str) -> None:
     id_, machine = bsd.deploys(), bsd.machine()

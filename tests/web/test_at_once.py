@@ -90,6 +90,7 @@ def test_what_needs_more_than_a_glance_goes_the_usual_way(
     assert [b"/d/" in script for script in scripts] == [True, False, False]
 
 
+@pytest.mark.slow
 def test_many_requests_in_one_packet_are_answered_in_order(
     server: RunningServer, taken: list[bool], service: Service
 ) -> None:

@@ -76,6 +76,7 @@ def test_a_fault_of_ours_is_told_and_logged(
     assert chat.says("help")["title"] == "I could not do that; my log says why."
 
 
+@pytest.mark.slow
 def test_a_hundred_at_once_all_hear_of_us_in_time(chat: Chat, slow: Slow) -> None:
     """However many wait for an answer, the next one is heard (THREATS T100)."""
     bodies = [chat.body("help") for _ in range(100)]

@@ -106,6 +106,7 @@ def test_protection_is_lifted_by_an_admin_and_by_itself(service: Service) -> Non
     assert service.api.delete(URL).status_code == 204
 
 
+@pytest.mark.slow
 def test_a_host_with_an_unfinished_deployment_is_not_deleted(service: Service) -> None:
     service.knows()
     id_ = service.queues()

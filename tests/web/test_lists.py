@@ -150,6 +150,7 @@ def test_what_no_database_can_hold_is_the_clients_fault(service: Service) -> Non
     assert {path: status for path, status in answers.items() if status >= 500} == {}
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_a_host_shows_the_state_of_its_unfinished_deployment(service: Service) -> None:
     service.knows(users=[{"name": "ops", "ssh_keys": [KEY]}])

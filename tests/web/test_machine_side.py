@@ -87,6 +87,7 @@ def test_a_log_full_of_control_characters_is_shown_harmless_and_to_its_end(
     assert shown.endswith("\nthe end")
 
 
+@pytest.mark.slow
 def test_logs_have_limits_in_size_number_and_name(service: Service) -> None:
     _, machine = deployed(service)
     assert machine.sends_log(b"x" * 1024 * 1024).status_code == 200
@@ -109,6 +110,7 @@ def test_a_log_that_was_not_sent_is_not_there(service: Service) -> None:
 # --- time -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_progress_gives_more_time_but_not_without_end(service: Service) -> None:
     id_, machine = deployed(service)
     began = service.row(id_).state_since
@@ -123,6 +125,7 @@ def test_progress_gives_more_time_but_not_without_end(service: Service) -> None:
     assert service.state(id_) == "failed"
 
 
+@pytest.mark.slow
 def test_without_progress_the_patience_of_the_state_is_all_there_is(service: Service) -> None:
     id_, machine = deployed(service)
     service.clock.forward(minutes=59)
@@ -177,6 +180,7 @@ def test_progress_that_is_none_is_refused_by_field(service: Service) -> None:
         assert (answer.status_code, answer.json()["field"]) == (422, field)
 
 
+@pytest.mark.slow
 def test_how_long_each_state_usually_takes_is_learned_from_successes(service: Service) -> None:
     service.knows()
     assert ok(service.api.get("/api/v1/profiles/debian-12-image/usual")) == {"seconds": {}}
@@ -223,6 +227,7 @@ def test_a_deployment_is_explained_at_every_point(service: Service) -> None:
     assert why["expected"] == "nothing; it has ended"
 
 
+@pytest.mark.slow
 def test_a_machine_that_was_refused_for_its_identity_is_not_said_to_be_off(
     service: Service,
 ) -> None:
@@ -232,6 +237,7 @@ def test_a_machine_that_was_refused_for_its_identity_is_not_said_to_be_off(
     assert "was refused" in explained(service, id_)["likely"][0]
 
 
+@pytest.mark.slow
 def test_a_machine_with_an_odd_serial_gets_its_installer(service: Service) -> None:
     service.knows()
     service.deploys()

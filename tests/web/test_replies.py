@@ -52,6 +52,7 @@ def client(server: RunningServer) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.mark.slow
 def test_a_file_is_sent_by_the_kernel_and_the_connection_is_kept(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_file_is_sent_by_the_kernel_and_the_connection_is_kept(
     assert len(sent) == 2
 
 
+@pytest.mark.slow
 def test_head_parts_and_what_is_known_are_answered_as_ever(client: httpx.Client) -> None:
     head = client.head(URL)
     assert (head.status_code, head.content) == (200, b"")
@@ -83,6 +85,7 @@ def test_head_parts_and_what_is_known_are_answered_as_ever(client: httpx.Client)
     assert client.get(URL).content == CONTENT
 
 
+@pytest.mark.slow
 def test_two_requests_in_one_packet_get_both_files_in_order(server: RunningServer) -> None:
     request = f"GET {URL} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     last = f"GET {URL} HTTP/1.0\r\n\r\n".encode()
@@ -92,6 +95,7 @@ def test_two_requests_in_one_packet_get_both_files_in_order(server: RunningServe
     assert answer.count(CONTENT) == 2
 
 
+@pytest.mark.slow
 def test_who_reads_slowly_or_leaves_does_not_stop_the_others(
     server: RunningServer, client: httpx.Client
 ) -> None:
@@ -111,6 +115,7 @@ def test_who_reads_slowly_or_leaves_does_not_stop_the_others(
             connection.close()
 
 
+@pytest.mark.slow
 def test_who_takes_too_long_for_a_piece_is_dropped(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +126,7 @@ def test_who_takes_too_long_for_a_piece_is_dropped(
         assert len(read_all(connection, 2)) < len(CONTENT)
 
 
+@pytest.mark.slow
 def test_a_file_that_became_shorter_ends_the_connection(
     server: RunningServer, big: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +168,7 @@ def behind(service: Service, big: Path, tmp_path: Path) -> Iterator[Running]:
             yield front
 
 
+@pytest.mark.slow
 def test_nginx_sends_what_we_name_whole_and_in_parts(behind: Running, service: Service) -> None:
     with httpx.Client(base_url=behind.base, timeout=20) as client:
         whole = client.get(URL)
@@ -176,6 +183,7 @@ def test_nginx_sends_what_we_name_whole_and_in_parts(behind: Running, service: S
         assert client.get("/boot.ipxe").text.startswith("#!ipxe")
 
 
+@pytest.mark.slow
 def test_nginx_gives_nothing_that_we_did_not_name(behind: Running, big: Path) -> None:
     (big.parent / "secret").write_text("not listed")
     with httpx.Client(base_url=behind.base) as client:
@@ -184,6 +192,7 @@ def test_nginx_gives_nothing_that_we_did_not_name(behind: Running, big: Path) ->
             assert client.get(path).status_code == 404, path
 
 
+@pytest.mark.slow
 def test_behind_nginx_the_machines_own_address_counts(behind: Running, service: Service) -> None:
     service.knows()
     id_ = service.deploys()
@@ -195,6 +204,7 @@ def test_behind_nginx_the_machines_own_address_counts(behind: Running, service: 
     assert service.row(id_).boot_address == "127.0.0.5"
 
 
+@pytest.mark.slow
 def test_who_comes_past_the_proxy_is_sent_the_file_by_us(service: Service, big: Path) -> None:
     service.parts.settings.accel_redirect = "/protected/images"
     service.parts.settings.trusted_proxies = "10.9.0.1"

@@ -271,6 +271,7 @@ def test_an_answer_that_takes_longer(
     assert "authorization" not in discord.asked[-1].headers
 
 
+@pytest.mark.slow
 def test_an_answer_that_comes_too_late_says_so_and_not_the_token(
     discord: Discord, driver: discord_driver.Discord
 ) -> None:
@@ -370,6 +371,7 @@ def test_a_channel_is_an_id(discord: Discord, driver: discord_driver.Discord, ch
     assert discord.asked == []
 
 
+@pytest.mark.slow
 def test_the_bot_s_token_is_in_no_error_and_no_log(
     discord: Discord, driver: discord_driver.Discord, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -494,6 +496,7 @@ def test_more_than_fits_is_cut_and_the_buttons_never(
     assert embed["title"].endswith("…") and "```" in embed["description"]
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, 5000), st.integers(0, 300), st.integers(0, 5000), st.integers(0, 60),
     st.integers(0, 40), st.sampled_from(["a", "*", "🔥", " ", "\u202e"]),

@@ -210,6 +210,7 @@ def test_a_fault_that_stays_may_pass_later(home: Homeserver, bot: Matrix, status
     assert bot.post(OPS, HELLO) and len(home.asked) == 3
 
 
+@pytest.mark.slow
 def test_no_answer_is_an_error_after_a_while(
     home: Homeserver, bot: Matrix, monkeypatch: pytest.MonkeyPatch
 ) -> None:

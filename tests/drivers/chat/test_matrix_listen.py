@@ -158,6 +158,7 @@ def test_in_a_room_with_nobody_else_everything_is_for_us_and_private(home: Homes
         assert [heard.place.public for heard in found] == [False, False]
 
 
+@pytest.mark.slow
 def test_somebody_who_comes_in_is_somebody_who_reads_along(
     home: Homeserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +259,7 @@ HARMLESS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_no_client_sends_is_passed_over(home: Homeserver) -> None:
     right = {"msgtype": "m.text", "body": "!deployer why web01"}
     answers = [{}, {"rooms": 7}, {"rooms": {"join": [], "invite": []}},
@@ -281,6 +283,7 @@ def test_what_no_client_sends_is_passed_over(home: Homeserver) -> None:
         ear.texts(*["hosts"] * len(HARMLESS))
 
 
+@pytest.mark.slow
 def test_only_rooms_that_were_named_are_heard_and_joined(home: Homeserver) -> None:
     late, other = "!late:example.org", "!other:example.org"
     home.invite(OPS)
@@ -318,6 +321,7 @@ def test_after_a_fault_it_goes_on_where_it_was_and_hears_all_of_it_once(
         ear.texts("status", "why web01", "help")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [Answer(400, {"errcode": "M_UNKNOWN", "error": "Invalid stream token"}),
@@ -334,6 +338,7 @@ def test_a_question_that_cannot_be_answered_is_asked_anew_from_now_on(
         ear.texts("help")
 
 
+@pytest.mark.slow
 def test_the_homeserver_may_be_away_when_we_start(home: Homeserver) -> None:
     home.faults += [Answer(503)] * 4
     with listening(home) as ear:
@@ -341,6 +346,7 @@ def test_the_homeserver_may_be_away_when_we_start(home: Homeserver) -> None:
         ear.texts("help")
 
 
+@pytest.mark.slow
 def test_pauses_get_longer_and_end_with_the_fault(
     home: Homeserver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,6 +370,7 @@ def test_pauses_get_longer_and_end_with_the_fault(
     assert pauses == [0.02, 0.04, 0.08, 0.1, 0.1, 0.02]
 
 
+@pytest.mark.slow
 def test_it_waits_as_long_as_it_is_told_and_stops_all_the_same(home: Homeserver) -> None:
     said = {"errcode": "M_LIMIT_EXCEEDED", "error": "wait", "retry_after_ms": 600_000}
     with listening(home) as ear:

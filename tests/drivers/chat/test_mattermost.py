@@ -353,6 +353,7 @@ MESSAGES = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(MESSAGES)
 @settings(max_examples=150, deadline=None)
 def test_every_message_is_one_that_is_taken_and_only_text(message: Message) -> None:

@@ -401,6 +401,7 @@ MESSAGES = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(MESSAGES)
 @settings(max_examples=300, deadline=None)
 def test_every_message_is_one_that_slack_takes(message: Message) -> None:

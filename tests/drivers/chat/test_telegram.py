@@ -458,6 +458,7 @@ def _errors(telegram: Telegram, driver: Driver) -> Iterator[DriverError]:
         yield error.value
 
 
+@pytest.mark.slow
 def test_the_token_is_in_no_error_and_no_log(
     telegram: Telegram, driver: Driver, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -518,6 +519,7 @@ def asking(telegram: Telegram, monkeypatch: pytest.MonkeyPatch) -> Driver:
     return telegram.driver(called=False)
 
 
+@pytest.mark.slow
 def test_each_thing_said_is_heard_once(telegram: Telegram, asking: Driver) -> None:
     assert asking.listens
     telegram.types("one")
@@ -541,6 +543,7 @@ def test_what_nobody_understands_holds_up_nothing(telegram: Telegram, asking: Dr
     assert telegram.updates == []
 
 
+@pytest.mark.slow
 def test_f050_faults_are_outlasted(telegram: Telegram, asking: Driver) -> None:
     telegram.faults += [Answer(502, b""), Answer(200, b"[]"), Answer(500, {"ok": False})]
     telegram.faults.append(
@@ -646,6 +649,7 @@ def test_t045_hostile_text_is_text(name: str, asker: str) -> None:
 _SIGNS = "@#/$.:+ab1 0A-é"
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60) | st.text(_SIGNS, max_size=30), st.text(_SIGNS, max_size=400))
 @example("a @b", "@aa " * 100)
 @example("@aa " * 90, "@aa " * 100)
@@ -666,6 +670,7 @@ def test_more_than_fits_is_cut_and_the_buttons_never(asker: str) -> None:
     assert len(told["text"]) > 2000 and told["text"].count("…") >= 3
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, 5000), st.integers(0, 300), st.integers(0, 5000), st.integers(0, 60),
     st.integers(0, 140), st.sampled_from(["a", "*", "🔥", " ", "\u202e", "@a "]),

@@ -217,6 +217,7 @@ def _answers(banner: bytes, seconds: float) -> tuple[int, threading.Thread]:
     return listener.getsockname()[1], thread
 
 
+@pytest.mark.slow
 def test_f050_one_that_never_comes_to_an_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(email, "_IN_ALL_SECONDS", 0.5)
     port, thread = _answers(b"220-still here\r\n", 0.05)

@@ -63,6 +63,7 @@ def test_whoever_has_the_secret_can_check_it(other: Other) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_each_try_has_the_same_id_and_body_and_a_time_of_its_own(
     other: Other, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def test_no_leaves_it_as_it_is(chat: Chat, service: Service) -> None:
     assert ok(service.api.get("/api/v1/deployments"))["items"] == []
 
 
+@pytest.mark.slow
 def test_what_is_known_of_the_host_is_shown_before_it_is_lost(chat: Chat, service: Service) -> None:
     service.knows()
     chat.links()
@@ -61,6 +62,7 @@ def test_what_is_known_of_the_host_is_shown_before_it_is_lost(chat: Chat, servic
     assert facts["last seen"] == "3 days ago" and "serial DISK-1" in facts["disk"]
 
 
+@pytest.mark.slow
 def test_typos_are_answered_with_what_there_is(chat: Chat, service: Service) -> None:
     service.knows()
     chat.links()
@@ -73,6 +75,7 @@ def test_typos_are_answered_with_what_there_is(chat: Chat, service: Service) -> 
     assert chat.says("why web01")["title"] == "web01 was never deployed"
 
 
+@pytest.mark.slow
 def test_status_why_hosts_and_profiles(chat: Chat, service: Service) -> None:
     service.knows({"labels": {"env": "staging"}})
     service.knows_host(name="web02", macs=["52:54:00:00:00:02"], protected=True)
@@ -94,6 +97,7 @@ def test_status_why_hosts_and_profiles(chat: Chat, service: Service) -> None:
     assert chat.says("profiles")["facts"] == [["debian-12-image", "image debian-12"]]
 
 
+@pytest.mark.slow
 def test_cancel_and_retry_are_asked_back_too(chat: Chat, service: Service) -> None:
     service.knows()
     chat.links()
@@ -111,6 +115,7 @@ def test_cancel_and_retry_are_asked_back_too(chat: Chat, service: Service) -> No
     assert (new["retry_of"], old["id"]) == (id_, id_)
 
 
+@pytest.mark.slow
 def test_several_hosts_and_one_that_is_refused_meanwhile(chat: Chat, service: Service) -> None:
     service.knows()
     service.knows_host(name="web02", macs=["52:54:00:00:00:02"])

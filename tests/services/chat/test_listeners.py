@@ -95,6 +95,7 @@ def test_one_worker_listens_and_the_next_one_when_it_is_gone(asked: Chat, worker
     assert not first.listening, "it was away for too long, and lets go"
 
 
+@pytest.mark.slow
 def test_who_leaves_on_purpose_is_followed_at_once(asked: Chat, workers: Any) -> None:
     first, second = workers("w1"), workers("w2")
     first.mind()

@@ -24,6 +24,7 @@ def asks_for(chat: Chat, host: str = "web01") -> None:
     chat.says(asked["buttons"][0]["says"])
 
 
+@pytest.mark.slow
 def test_where_it_was_asked_for_one_message_tells_how_it_goes_on(
     chat: Chat, service: Service
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_failure_says_why_and_what_to_do(chat: Chat, service: Service) -> None
     assert message.types == ("deployer explain web01",)
 
 
+@pytest.mark.slow
 def test_channels_of_receivers_are_told_of_the_hosts_that_they_want(
     chat: Chat, service: Service
 ) -> None:
@@ -90,6 +92,7 @@ def test_channels_of_receivers_are_told_of_the_hosts_that_they_want(
     assert len(chat.driver.shown["C2"]) == 2, "no sound: only failures are wanted there"
 
 
+@pytest.mark.slow
 def test_a_platform_that_is_down_is_asked_again_later(chat: Chat, service: Service) -> None:
     service.knows()
     asks_for(chat)
@@ -100,6 +103,7 @@ def test_a_platform_that_is_down_is_asked_again_later(chat: Chat, service: Servi
     assert service.work() == ["power.boot_once", "power.cycle"], "nothing waited for it"
 
 
+@pytest.mark.slow
 def test_f050_the_pause_that_a_platform_wants_is_kept(chat: Chat, service: Service) -> None:
     service.knows()
     asks_for(chat)
@@ -118,6 +122,7 @@ def test_what_a_platform_refuses_is_not_sent_for_ever(chat: Chat, service: Servi
     assert chat.shown == [] and chat.driver.calls == []
 
 
+@pytest.mark.slow
 def test_a_channel_that_is_mended_goes_on(chat: Chat, service: Service) -> None:
     service.knows()
     asks_for(chat)
