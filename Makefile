@@ -47,6 +47,7 @@ test: media  ## all tests but the longest journeys
 	@$(PYTEST) -n $(JOBS) -m "not qemu and not e2e"
 	@$(PYTEST) -n $(MACHINES) -m "qemu and not e2e"
 
+# They compute more than they wait, and each worker first collects them all.
 check: JOBS := 3
 check: setup  ## format, lint, types, shell scripts, fast tests: two minutes
 	$(BIN)/ruff format --check .

@@ -17,6 +17,7 @@ from tests.support.server import RunningServer
 from tests.support.service import MAC, Service
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.parametrize("backend", ["sqlite"], indirect=True),
     pytest.mark.parametrize("shell", ["dash", "bash"]),
 ]
@@ -78,7 +79,6 @@ def installer(service: Service, tmp_path: Path) -> Iterator[Installer]:
         yield Installer(service, server, tmp_path)
 
 
-@pytest.mark.slow
 def test_it_says_that_it_has_begun_and_what_it_is(installer: Installer, shell: str) -> None:
     installer.is_armed()
     done = installer.says(
@@ -93,7 +93,6 @@ def test_it_says_that_it_has_begun_and_what_it_is(installer: Installer, shell: s
     assert progress["detail"]["message"] == 'a "b" \\ c'
 
 
-@pytest.mark.slow
 def test_another_machine_is_stopped(installer: Installer, shell: str) -> None:
     installer.is_armed()
     done = installer.says(shell, "check_identity; echo on", mac="52:54:00:99:99:99")
@@ -101,7 +100,6 @@ def test_another_machine_is_stopped(installer: Installer, shell: str) -> None:
     assert installer.service.cause(installer.id).startswith("none of this machine's NICs is one of")
 
 
-@pytest.mark.slow
 def test_the_disk_that_the_rule_means_is_named(installer: Installer, shell: str) -> None:
     installer.is_armed()
     disks = [disk("sda", removable=True), disk("nvme0n1", serial="x y")]
@@ -109,7 +107,6 @@ def test_the_disk_that_the_rule_means_is_named(installer: Installer, shell: str)
     assert done.stdout == "</dev/nvme0n1>\n", done.stderr
 
 
-@pytest.mark.slow
 def test_where_none_is_meant_nothing_goes_on(installer: Installer, shell: str) -> None:
     installer.is_armed()
     done = installer.says(shell, "ask_for_disks; echo on", [disk("sda"), disk("sdb")])
@@ -117,7 +114,6 @@ def test_where_none_is_meant_nothing_goes_on(installer: Installer, shell: str) -
     assert "2 disks fit" in installer.service.cause(installer.id)
 
 
-@pytest.mark.slow
 def test_a_failure_brings_the_end_of_the_log_without_secrets(
     installer: Installer, shell: str
 ) -> None:
@@ -133,7 +129,6 @@ def test_a_failure_brings_the_end_of_the_log_without_secrets(
     assert "geheim" not in text and "$6$" not in text and "abcdef0123" not in text
 
 
-@pytest.mark.slow
 def test_a_cancelled_deployment_restarts_the_machine(installer: Installer, shell: str) -> None:
     installer.is_armed()
     assert installer.service.api.post(f"/api/v1/deployments/{installer.id}/cancel").is_success
@@ -141,7 +136,6 @@ def test_a_cancelled_deployment_restarts_the_machine(installer: Installer, shell
         assert installer.says(shell, f"{line}; echo on").stdout == "restarted\n", line
 
 
-@pytest.mark.slow
 def test_a_server_that_is_away_stops_no_installation(installer: Installer, shell: str) -> None:
     installer.is_armed()
     installer.url = "http://127.0.0.1:9"

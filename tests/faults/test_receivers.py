@@ -18,6 +18,8 @@ from tests.support.live import until
 from tests.support.other import Other
 from tests.support.service import Service, ok
 
+pytestmark = pytest.mark.slow
+
 EVERY = ["queued", "booting", "installing", "first_boot", "verifying", "ready"]
 
 
@@ -60,7 +62,6 @@ def installs(service: Service) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.slow
 def test_f050_a_receiver_that_hangs_holds_up_no_install_and_no_other(
     hanging: Other, fine: Other, worker: Worker, real: Service
 ) -> None:
@@ -75,7 +76,6 @@ def test_f050_a_receiver_that_hangs_holds_up_no_install_and_no_other(
     assert len(hanging.asked) == len(EVERY), "each of them once"
 
 
-@pytest.mark.slow
 def test_f050_the_service_stops_while_a_receiver_hangs_and_goes_on_afterwards(
     hanging: Other, real_parts: Parts, real: Service
 ) -> None:
@@ -96,7 +96,6 @@ def test_f050_the_service_stops_while_a_receiver_hangs_and_goes_on_afterwards(
     assert row.lease_until <= real_parts.clock(), "handed back"
 
 
-@pytest.mark.slow
 def test_two_workers_send_each_thing_once(fine: Other, real: Service, real_parts: Parts) -> None:
     real_parts.settings.chat_networks = "127.0.0.0/8"
     names = [f"r{number}" for number in range(8)]

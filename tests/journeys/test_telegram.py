@@ -16,7 +16,10 @@ from deployer.services.people import Role
 from tests.support.chat.telegram import BOT, EVE, GROUP, PRIVATE, SECRET, TOKEN, Telegram
 from tests.support.service import Service, ok
 
-pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.parametrize("backend", ["sqlite"], indirect=True),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +52,6 @@ def until(condition: Callable[[], Any]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.slow
 def test_a_host_is_reinstalled_out_of_telegram(service: Service, telegram: Telegram) -> None:
     service.knows()
     receiver(service, telegram, secret_token={"secret": "hook"})
@@ -90,7 +92,6 @@ def test_a_host_is_reinstalled_out_of_telegram(service: Service, telegram: Teleg
     assert "ready" in told["text"] and telegram.latest(GROUP)["reply_to_message"] is told
 
 
-@pytest.mark.slow
 def test_a_bot_that_nobody_can_call_asks(
     service: Service, telegram: Telegram, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,8 @@ from deployer.store import images
 from tests.support.service import Service, ok
 from tests.support.windows_pe import NODE, PROCEED, calls, play
 
+pytestmark = pytest.mark.slow
+
 IMAGE = "windows-server-2025-x86_64"
 PROFILE: dict[str, Any] = {
     "name": "windows", "os": "windows", "release": "server-2025",
@@ -28,7 +30,6 @@ def knows_windows(service: Service) -> None:
     service.knows(**PROFILE)
 
 
-@pytest.mark.slow
 def test_a_machine_fetches_all_of_windows_pe_in_one_go_and_tells_how_far_it_is(
     service: Service,
 ) -> None:
@@ -66,7 +67,6 @@ def test_a_machine_fetches_all_of_windows_pe_in_one_go_and_tells_how_far_it_is(
     assert service.state(id_) == "ready", "the example is not verified"
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(NODE is None, reason="Node.js plays Windows PE; it is not here")
 def test_an_answer_that_refuses_every_disk_leaves_them_as_they_are(service: Service) -> None:
     knows_windows(service)

@@ -11,6 +11,8 @@ from deployer.errors import DeployerError
 from deployer.media import library
 from deployer.media.build import BuildError, import_disk_image
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 
 
@@ -50,7 +52,6 @@ def taken_in(folder: Path, source: Path) -> dict[str, object]:
     return library.add(folder / "library", folder / "golden")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("packed", [True, False], ids=["qcow2", "raw"])
 def test_a_disk_arrives_as_it_is_and_is_kept_compressed(tmp_path: Path, packed: bool) -> None:
     raw = a_disk(tmp_path)
@@ -63,7 +64,6 @@ def test_a_disk_arrives_as_it_is_and_is_kept_compressed(tmp_path: Path, packed: 
     assert raw.exists(), "what was given is left alone"
 
 
-@pytest.mark.slow
 def test_a_bios_boot_partition_will_do(tmp_path: Path) -> None:
     assert taken_in(tmp_path, a_disk(tmp_path, boot="ef02"))["boots"] == ["bios"]
 
@@ -106,7 +106,6 @@ def compressed(folder: Path) -> Path:
     return raw.with_name("disk.raw.zst")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "words"),
     [

@@ -16,7 +16,10 @@ from tests.support.postgres import free_port
 from tests.support.service import PROFILE, Service, ok
 from tests.support.ssh_server import SshServer
 
-pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.parametrize("backend", ["sqlite"], indirect=True),
+]
 ID, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 ROOT = {"name": "vda3", "type": "part", "size": 1, "mountpoints": ["/"]}
 LSBLK = {"blockdevices": [{**DISK, "type": "disk", "mountpoints": [None], "children": [ROOT]}]}
@@ -88,7 +91,6 @@ def web01(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web01]:
         yield made
 
 
-@pytest.mark.slow
 def test_what_was_verified_is_kept_with_the_host(web01: Web01, service: Service) -> None:
     assert web01.installed == {
         "machine_id": ID, "address": "127.0.0.1", "host_keys": [web01.server.host_key_line],
@@ -96,7 +98,6 @@ def test_what_was_verified_is_kept_with_the_host(web01: Web01, service: Service)
     }  # fmt: skip
 
 
-@pytest.mark.slow
 def test_the_same_system_is_reinstalled_and_then_recorded_anew(web01: Web01) -> None:
     id_ = web01.reinstalls()
     assert web01.event(id_, "ssh.identity")["found"] == "it is the system that was verified last"
@@ -106,7 +107,6 @@ def test_the_same_system_is_reinstalled_and_then_recorded_anew(web01: Web01) -> 
     assert web01.installed["machine_id"] == OTHER
 
 
-@pytest.mark.slow
 def test_another_machine_id_is_refused_before_anything_is_touched(
     web01: Web01, service: Service
 ) -> None:
@@ -118,7 +118,6 @@ def test_another_machine_id_is_refused_before_anything_is_touched(
     assert "by the workflow install" in cause
 
 
-@pytest.mark.slow
 def test_another_host_key_is_refused(web01: Web01, service: Service) -> None:
     with SshServer(web01.says, service.parts.ssh_public_key) as another:
         at = {"address": "127.0.0.1", "port": another.port}
@@ -129,7 +128,6 @@ def test_another_host_key_is_refused(web01: Web01, service: Service) -> None:
     assert "shows another SSH host key" in service.cause(id_)
 
 
-@pytest.mark.slow
 def test_who_does_not_answer_is_reinstalled(web01: Web01, service: Service) -> None:
     at = {"address": "127.0.0.1", "port": free_port()}
     ok(service.api.patch("/api/v1/hosts/web01", json={"ssh": at}))
@@ -139,7 +137,6 @@ def test_who_does_not_answer_is_reinstalled(web01: Web01, service: Service) -> N
     assert web01.acts == ["boot_once", "cycle"]
 
 
-@pytest.mark.slow
 def test_who_knows_nobody_any_more_is_known_by_its_host_key(web01: Web01, service: Service) -> None:
     web01.server.authorized = "another key"
     id_ = web01.reinstalls()
@@ -147,7 +144,6 @@ def test_who_knows_nobody_any_more_is_known_by_its_host_key(web01: Web01, servic
     assert web01.acts == ["boot_once", "cycle"]
 
 
-@pytest.mark.slow
 def test_it_is_drained_first_and_a_drain_that_fails_stops_it(
     web01: Web01, service: Service
 ) -> None:
@@ -164,14 +160,12 @@ def test_it_is_drained_first_and_a_drain_that_fails_stops_it(
     assert "a volume is in use" in service.cause(id_)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("drain", [["a", "list"], 7, True])
 def test_a_drain_that_is_no_command_is_said(web01: Web01, service: Service, drain: Any) -> None:
     id_ = web01.reinstalls(vars={"drain": drain})
     assert service.state(id_) == "failed" and "must be a command" in service.cause(id_)
 
 
-@pytest.mark.slow
 def test_what_is_overwritten_is_forgotten_even_when_nobody_verifies_it(
     web01: Web01, service: Service
 ) -> None:
@@ -187,7 +181,6 @@ def test_what_is_overwritten_is_forgotten_even_when_nobody_verifies_it(
     assert service.state(id_) == "ready" and web01.installed == {}
 
 
-@pytest.mark.slow
 def test_a_rescue_forgets_nothing(web01: Web01, service: Service) -> None:
     rescue = {"name": "rescue", "os": "live", "release": "rescue", "workflow": "rescue",
               "users": [{"name": "ops", "ssh_keys": PROFILE["users"][0]["ssh_keys"]}]}  # fmt: skip

@@ -19,6 +19,8 @@ from deployer.errors import DeployerError, DriverRefused
 from tests.support.chat import slack
 from tests.support.chat.platform import Answer
 
+pytestmark = pytest.mark.slow
+
 SECRETS = {"bot": slack.BOT_TOKEN, "app": slack.APP_TOKEN}
 
 
@@ -61,7 +63,6 @@ def bot(server: slack.Slack) -> Slack:
     return DRIVER(settings, Context(SECRETS, "127.0.0.0/8"))
 
 
-@pytest.mark.slow
 def test_what_is_said_is_acknowledged_heard_and_answered(server: slack.Slack, bot: Slack) -> None:
     assert bot.listens
     with Listener(bot) as listener:
@@ -81,7 +82,6 @@ def test_what_is_said_is_acknowledged_heard_and_answered(server: slack.Slack, bo
     assert [said["replace_original"] for said in server.answers] == [False, True]
 
 
-@pytest.mark.slow
 def test_slack_hears_at_once_of_what_takes_long(server: slack.Slack, bot: Slack) -> None:
     done = threading.Event()
     with Listener(bot, lambda _: done.wait(10) and None) as listener:
@@ -96,7 +96,6 @@ def test_slack_hears_at_once_of_what_takes_long(server: slack.Slack, bot: Slack)
     assert listener.error is None
 
 
-@pytest.mark.slow
 def test_a_command_that_breaks_something_is_not_the_last(server: slack.Slack, bot: Slack) -> None:
     heard: Queue[str] = Queue()
 
@@ -112,7 +111,6 @@ def test_a_command_that_breaks_something_is_not_the_last(server: slack.Slack, bo
             assert heard.get(timeout=5) == text
 
 
-@pytest.mark.slow
 def test_what_is_no_command_is_acknowledged(server: slack.Slack, bot: Slack) -> None:
     with Listener(bot) as listener:
         slack_side = server.connection()
@@ -125,7 +123,6 @@ def test_what_is_no_command_is_acknowledged(server: slack.Slack, bot: Slack) -> 
     assert listener.heard.empty()
 
 
-@pytest.mark.slow
 def test_when_slack_wants_another_connection_there_is_one(server: slack.Slack, bot: Slack) -> None:
     with Listener(bot) as listener:
         old = server.connection()
@@ -136,7 +133,6 @@ def test_when_slack_wants_another_connection_there_is_one(server: slack.Slack, b
         assert listener.heard.get(timeout=5).once == "e-1"
 
 
-@pytest.mark.slow
 def test_f050_a_connection_that_breaks_is_made_again(server: slack.Slack, bot: Slack) -> None:
     with Listener(bot) as listener:
         server.connection().drop()
@@ -145,7 +141,6 @@ def test_f050_a_connection_that_breaks_is_made_again(server: slack.Slack, bot: S
         assert listener.heard.get(timeout=5).once == "e-1"
 
 
-@pytest.mark.slow
 def test_f050_slack_is_asked_again_and_not_too_soon(server: slack.Slack, bot: Slack) -> None:
     limited = Answer(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": "1"})
     server.faults = [Answer(500, b"oops"), limited]
@@ -157,7 +152,6 @@ def test_f050_slack_is_asked_again_and_not_too_soon(server: slack.Slack, bot: Sl
     assert [asked.path for asked in server.asked] == ["/api/apps.connections.open"] * 3
 
 
-@pytest.mark.slow
 def test_a_token_that_slack_does_not_know_ends_it_with_a_reason(
     server: slack.Slack, bot: Slack
 ) -> None:
@@ -168,7 +162,6 @@ def test_a_token_that_slack_does_not_know_ends_it_with_a_reason(
     assert isinstance(one.error, DriverRefused) and "invalid_auth" in one.error.message
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("api", "url"),
     [("https://slack.com", "wss://wss.slack.com:8443/link"), ("https://slack.com", "ws://x/link"),
